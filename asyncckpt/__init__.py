@@ -1,0 +1,64 @@
+"""Lists the checkpoints of fine-tuning jobs, and fetches the next page while you use this one."""
+
+from asyncckpt.client import AsyncClient
+from asyncckpt.codec import converter
+from asyncckpt.errors import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    InternalServerError,
+    NotFoundError,
+    OpenAIError,
+    PaginationError,
+    PermissionDeniedError,
+    RateLimitError,
+    UnprocessableEntityError,
+)
+from asyncckpt.fanin import FanIn, JobFailure, Progress
+from asyncckpt.messages import Request, Response
+from asyncckpt.options import NOT_GIVEN, NotGiven, Timeout
+from asyncckpt.page import Page, PageInfo
+from asyncckpt.pager import Pager
+from asyncckpt.records import FineTuningJob, FineTuningJobCheckpoint, Metrics
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "NOT_GIVEN",
+    "APIConnectionError",
+    "APIError",
+    "APIResponseValidationError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncClient",
+    "AuthenticationError",
+    "BadRequestError",
+    "ConflictError",
+    "FanIn",
+    "FineTuningJob",
+    "FineTuningJobCheckpoint",
+    "InternalServerError",
+    "JobFailure",
+    "Metrics",
+    "NotFoundError",
+    "NotGiven",
+    "OpenAIError",
+    "Page",
+    "PageInfo",
+    "Pager",
+    "PaginationError",
+    "PermissionDeniedError",
+    "Progress",
+    "RateLimitError",
+    "Request",
+    "Response",
+    "Timeout",
+    "UnprocessableEntityError",
+    "__version__",
+    "converter",
+]

@@ -1,0 +1,282 @@
+"""Bytes to records, and records to and from plain data.
+
+Two roads, for two needs:
+
+* `decode` reads an answer of the API. It is on the path of every record, so it is msgspec's: types
+  are checked as the JSON is parsed, and an unknown field is kept in `.extra`.
+* `converter` is for everything else a record may have to become: dicts, JSON, rows, a record class
+  of your own. It is cattrs', made to be extended with hooks.
+
+How `decode` keeps unknown fields without paying for it. For each record class it makes a *wire*
+class, a msgspec struct of the same fields that forbids unknown ones; parsing into that and
+converting to the record is faster than parsing into the record, and complains when there is a field
+that the record does not name. Then the page is parsed the thorough way, field by field, and the
+names it had become fields of the next wire class: the codec learns what the server sends.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Generic, TypeVar, cast
+
+import attrs
+import cattrs
+import msgspec
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs.preconf.msgspec import MsgspecJsonConverter
+from cattrs.preconf.msgspec import make_converter as make_json_converter
+
+from asyncckpt.records import NO_EXTRA, Extra
+
+__all__ = ["CutBodyError", "Decoder", "converter"]
+
+_T = TypeVar("_T")
+
+_UnknownFields = frozenset[tuple[type, str]]
+
+_LEARNED_AT_MOST: Final = 64
+"""Bounds what a server that invents field names can make the codec remember."""
+
+
+class CutBodyError(ValueError):
+    """The body ends in the middle of its JSON: it was cut on the way."""
+
+
+class MismatchError(ValueError):
+    """The body is not what was expected.
+
+    Attributes:
+        path: Where, as a JSON path.
+    """
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class Decoder(Generic[_T]):
+    """Decodes JSON bytes into one record type; remembers the unknown fields it has met.
+
+    Args:
+        record_type: An attrs class; its fields may be attrs classes in turn.
+    """
+
+    def __init__(self, record_type: type[_T]) -> None:
+        self._type = record_type
+        self._unknown: _UnknownFields = frozenset()
+        self._wire_decoder: msgspec.json.Decoder[Any] | None = None
+
+    def decode(self, content: bytes) -> _T:
+        """Decode one body.
+
+        Args:
+            content: JSON, in UTF-8.
+
+        Returns:
+            The record, every type checked, every unknown field kept.
+
+        Raises:
+            CutBodyError: The JSON ends too early.
+            MismatchError: It is no JSON, or not of the record's form.
+        """
+        if self._wire_decoder is None:
+            self._wire_decoder = msgspec.json.Decoder(_wire_class(self._type, self._unknown))
+        try:
+            wire = self._wire_decoder.decode(content)
+            return msgspec.convert(wire, self._type, from_attributes=True)
+        except (msgspec.DecodeError, RecursionError):
+            # An unknown field, or an answer that does not fit: the thorough way tells which.
+            return self._decode_thoroughly(content)
+
+    def _decode_thoroughly(self, content: bytes) -> _T:
+        found: set[tuple[type, str]] = set()
+        try:
+            sorted_out = _sort_out(msgspec.json.decode(content), self._type, found)
+            record = msgspec.convert(sorted_out, self._type)
+        except msgspec.ValidationError as error:
+            problem, _, path = str(error).partition(" - at ")
+            raise MismatchError(problem, path.strip("`") or "$") from None
+        except msgspec.DecodeError as error:
+            if str(error) == "Input data was truncated":
+                raise CutBodyError(str(error)) from None
+            raise MismatchError(str(error), "$") from None
+        except UnicodeDecodeError:
+            raise MismatchError("Expected UTF-8", "$") from None
+        except RecursionError:
+            raise MismatchError("Nested too deeply", "$") from None
+        self._learn(found)
+        return record
+
+    def _learn(self, found: Iterable[tuple[type, str]]) -> None:
+        names = frozenset((cls, name) for cls, name in found if _can_be_wire_field(name))
+        learned = self._unknown | names
+        self._unknown = learned if len(learned) <= _LEARNED_AT_MOST else names
+        if len(self._unknown) > _LEARNED_AT_MOST:
+            self._unknown = frozenset()
+        self._wire_decoder = None
+
+
+def _can_be_wire_field(name: str) -> bool:
+    # msgspec's own rule for a struct's names.
+    return bool(name) and name.isprintable() and '"' not in name and "\\" not in name
+
+
+@functools.cache
+def _record_fields(cls: type) -> Mapping[str, Any]:
+    """The types of the fields that the API knows, by name."""
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in attrs.fields(cls) if field.name != "extra"}
+
+
+def _replace_records(annotation: Any, replace: Callable[[type], Any]) -> Any:
+    """The same type with every record class in it replaced."""
+    if isinstance(annotation, type) and attrs.has(annotation):
+        return replace(annotation)
+    arguments = typing.get_args(annotation)
+    if not arguments:
+        return annotation
+    replaced = tuple(_replace_records(argument, replace) for argument in arguments)
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return functools.reduce(lambda left, right: left | right, replaced)
+    generic: Any = typing.get_origin(annotation)
+    return generic[replaced]
+
+
+def _wire_class(cls: type, unknown: _UnknownFields) -> type[msgspec.Struct]:
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for field in attrs.fields(cls):
+        if field.name == "extra":
+            continue
+        wire_type = _replace_records(
+            _record_fields(cls)[field.name], lambda record: _wire_class(record, unknown)
+        )
+        if field.default is attrs.NOTHING:
+            fields.append((field.name, wire_type))
+        else:
+            fields.append((field.name, wire_type, _wire_default(field.default)))
+    learned = {f"learned_{i}": name for i, (owner, name) in enumerate(unknown) if owner is cls}
+    fields.extend((attribute, Any, msgspec.UNSET) for attribute in learned)
+    return msgspec.defstruct(
+        cls.__name__,
+        fields,
+        forbid_unknown_fields=True,
+        rename=learned,
+        # Short-lived trees: nothing in them can refer back to its owner.
+        gc=False,
+        namespace={"extra": _extra_of(learned) if learned else NO_EXTRA},
+    )
+
+
+def _wire_default(default: Any) -> Any:
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        return msgspec.field(default_factory=default.factory)
+    return default
+
+
+def _extra_of(learned: Mapping[str, str]) -> property:
+    """What the conversion to a record reads as `.extra`."""
+    pairs = tuple(learned.items())
+    unset = msgspec.UNSET
+    # Extra refuses changes, also by the one who makes it.
+    store = dict[str, object].__setitem__
+
+    def extra(wire: msgspec.Struct) -> Extra:
+        fields = Extra()
+        for attribute, name in pairs:
+            value = getattr(wire, attribute)
+            if value is not unset:
+                store(fields, name, value)
+        return fields or NO_EXTRA
+
+    return property(extra)
+
+
+def _sort_out(value: Any, annotation: Any, found: set[tuple[type, str]]) -> Any:
+    """Move what a record does not name into its ``extra``, at every depth, and note the names."""
+    if isinstance(annotation, type) and attrs.has(annotation):
+        if not isinstance(value, dict):
+            return value
+        known = _record_fields(annotation)
+        fields = cast("dict[str, Any]", value)
+        unknown = {name: part for name, part in fields.items() if name not in known}
+        found.update((annotation, name) for name in unknown)
+        record = {
+            name: _sort_out(fields[name], known[name], found) for name in known if name in fields
+        }
+        record["extra"] = Extra(unknown) if unknown else NO_EXTRA
+        return record
+    for argument in typing.get_args(annotation):
+        if isinstance(value, list):
+            parts = cast("list[object]", value)
+            value = [_sort_out(part, argument, found) for part in parts]
+        else:
+            value = _sort_out(value, argument, found)
+    return value
+
+
+def _may_be_left_out(field: attrs.Attribute[Any]) -> bool:
+    return field.default is None and "always_sent" not in field.metadata
+
+
+def _has_extra(cls: type) -> bool:
+    return attrs.has(cls) and getattr(attrs.fields_dict(cls).get("extra"), "type", None) in (
+        Extra,
+        "Extra",
+    )
+
+
+def _structure_keeping_extra(
+    cls: type[_T], converter: cattrs.Converter
+) -> Callable[[Mapping[str, Any], Any], _T]:
+    record_type: type = cls
+    known = _record_fields(record_type)
+    structure = make_dict_structure_fn(cls, converter, extra=override(omit=True))
+
+    def structure_record(fields: Mapping[str, Any], _: Any) -> _T:
+        record = structure(fields, cls)
+        unknown = {name: part for name, part in fields.items() if name not in known}
+        return attrs.evolve(record, extra=unknown) if unknown else record  # type: ignore[misc]
+
+    return structure_record
+
+
+def _unstructure_with_extra(
+    cls: type, converter: cattrs.Converter
+) -> Callable[[Any], dict[str, Any]]:
+    overrides: dict[str, Any] = {
+        field.name: override(omit=field.name == "extra", omit_if_default=_may_be_left_out(field))
+        for field in attrs.fields(cls)
+    }
+    unstructure: Callable[[Any], dict[str, Any]] = make_dict_unstructure_fn(
+        cls, converter, **overrides
+    )
+
+    def unstructure_record(record: Any) -> dict[str, Any]:
+        fields = unstructure(record)
+        if record.extra:
+            fields.update(record.extra)
+        return fields
+
+    return unstructure_record
+
+
+def _make_converter() -> MsgspecJsonConverter:
+    made = make_json_converter()
+    made.register_structure_hook_factory(_has_extra, _structure_keeping_extra)
+    made.register_unstructure_hook_factory(_has_extra, _unstructure_with_extra)
+    return made
+
+
+converter: Final[MsgspecJsonConverter] = _make_converter()
+"""Records to and from dicts (`unstructure`, `structure`) and JSON (`dumps`, `loads`), without loss.
+
+What a record names and what it keeps in `.extra` are written side by side, as the API sends them. A
+field that the API may leave out is left out when it is None.
+
+It is an ordinary cattrs converter: ``converter.structure(fields, YourRecord)`` fills any attrs
+class, `asyncckpt.records.extra_field` lets yours keep unknown fields too, and hooks may be
+registered; make them on ``converter.copy()`` if the change should stay yours.
+"""

@@ -1,0 +1,81 @@
+"""The API key: given as it is, or asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from asyncckpt.protocol import check_api_key
+
+__all__ = ["APIKeySource", "Credentials"]
+
+APIKeySource = Callable[[], Awaitable[str]]
+"""An async callable that returns a key: from a vault, a token endpoint, a rotating file."""
+
+
+class Credentials:
+    """The key of a client, never shown.
+
+    Args:
+        api_key: The key; an async callable that returns it; or None if the headers carry it.
+
+    Raises:
+        TypeError: It is none of these.
+        ValueError: The key could not be sent.
+    """
+
+    def __init__(self, api_key: str | APIKeySource | None) -> None:
+        self._source: APIKeySource | None = None
+        self._key: str | None = None
+        if callable(api_key):
+            self._source = api_key
+        elif api_key is not None:
+            self._key = check_api_key(api_key, "api_key")
+        self._asking: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not show anywhere."""
+        return () if self._key is None else (self._key,)
+
+    async def current(self) -> str | None:
+        """The key to send, or None to send none; asks for it if it has not been asked for yet.
+
+        Raises:
+            Exception: Whatever the callable raises.
+        """
+        if self._key is None and self._source is not None:
+            await self._ask(instead_of=None)
+        return self._key
+
+    async def renew(self, refused: str | None) -> bool:
+        """Ask for another key, unless that happened since `refused` was sent.
+
+        However many requests are refused at once, the callable is asked once.
+
+        Returns:
+            Whether there is another key now.
+
+        Raises:
+            Exception: Whatever the callable raises.
+        """
+        if self._source is None:
+            return False
+        await self._ask(instead_of=refused)
+        return self._key != refused
+
+    async def _ask(self, instead_of: str | None) -> None:
+        async with self._one_at_a_time():
+            if self._key == instead_of and self._source is not None:
+                self._key = check_api_key(await self._source(), "the api_key callable")
+
+    def _one_at_a_time(self) -> asyncio.Lock:
+        loop = asyncio.get_running_loop()
+        if self._asking is None or self._loop is not loop:
+            # A lock belongs to its event loop, and may have been left locked when that ended.
+            self._asking, self._loop = asyncio.Lock(), loop
+        return self._asking
