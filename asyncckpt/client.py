@@ -1,0 +1,324 @@
+"""AsyncClient: the configuration, and the way into the resource tree."""
+
+from __future__ import annotations
+
+import functools
+import os
+import ssl as tls
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from asyncckpt import protocol
+from asyncckpt.credentials import APIKeySource, Credentials
+from asyncckpt.errors import OpenAIError
+from asyncckpt.options import (
+    DEFAULT_TIMEOUT,
+    NOT_GIVEN,
+    NotGiven,
+    RequestOptions,
+    Timeout,
+    check_count,
+)
+from asyncckpt.pacing import Gate, Pacer, RetryBudget
+from asyncckpt.resources import AsyncFineTuning, Endpoint
+from asyncckpt.sender import Account, Sender
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from asyncckpt.session import SessionManager
+
+__all__ = ["AsyncClient"]
+
+DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
+DEFAULT_MAX_RETRIES: Final = 6
+DEFAULT_MAX_WAIT: Final = 120.0
+DEFAULT_MAX_BODY_BYTES: Final = 64 * 2**20
+DEFAULT_CONNECTION_LIMIT: Final = 256
+DEFAULT_RETRY_BUDGET: Final = 500
+
+_HEADERS: Final[Mapping[str, str]] = {"Accept": "application/json", "User-Agent": "asyncckpt"}
+
+
+class AsyncClient:
+    """The client: one for a program, made once, shared by all its tasks.
+
+    ::
+
+        async with AsyncClient() as client:
+            async for checkpoint in client.fine_tuning.jobs.checkpoints.list("ftjob-abc123"):
+                print(checkpoint.id, checkpoint.metrics.full_valid_loss)
+
+    It may be made anywhere, also outside of an event loop: connections are opened when they are
+    first needed. It may be used under one event loop after another, but not under two at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | APIKeySource | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        base_url: str | None = None,
+        timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        max_wait: float = DEFAULT_MAX_WAIT,
+        max_requests_per_second: float | None = None,
+        retry_budget: int | None = DEFAULT_RETRY_BUDGET,
+        prefetch: int = 1,
+        max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, str] | None = None,
+        session: aiohttp.ClientSession | None = None,
+        connection_limit: int | None = None,
+        ssl: tls.SSLContext | bool = True,
+        trust_env: bool = False,
+        trace_configs: Sequence[aiohttp.TraceConfig] = (),
+    ) -> None:
+        """Set up a client; nothing is sent, and nothing opened.
+
+        Args:
+            api_key: The key, or an async callable that returns it: asked when a key is first
+                needed, and again when the server refuses the one it gave with 401. Default:
+                ``OPENAI_API_KEY``, unless `default_headers` carry ``Authorization`` or ``api-key``.
+            organization: Sent as ``OpenAI-Organization``; default: ``OPENAI_ORG_ID``.
+            project: Sent as ``OpenAI-Project``; default: ``OPENAI_PROJECT_ID``.
+            base_url: Where the API is, with or without a path, a query or a trailing slash;
+                default: ``OPENAI_BASE_URL``, or else ``https://api.openai.com/v1``.
+            timeout: Seconds for one attempt in all, or a `Timeout`; None for no limit; default:
+                60 s in all, 5 s to connect, 30 s without a byte.
+            max_retries: How often to try a request again after a failure; default 6. Being refused
+                by a rate limit that lets other requests of this client through does not count.
+            max_wait: Seconds one request may wait in all, for the rate limit and between retries;
+                default 120.
+            max_requests_per_second: Never send faster than this; default: as fast as the server
+                bears, which the client finds out by itself.
+            retry_budget: Tokens that all retries of the client are paid from: a retry takes 5, one
+                after a timeout 10, and successes give them back, so that a server in trouble is not
+                hit by a storm of retries; default 500; None for no bound.
+            prefetch: Pages to have ready or under way beyond the one in use; default 1; 0 for none.
+            max_body_bytes: The longest answer to accept, decompressed; default 64 MiB.
+            default_headers: Headers for every request.
+            default_query: Query parameters for every request.
+            session: An `aiohttp.ClientSession` to use; it is never closed by the client. Default:
+                one of the client's own, which is closed with it, or with its event loop.
+            connection_limit: Connections open at once, for a session of its own; default 256.
+            ssl: A TLS context, or False to accept any certificate, for a session of its own.
+            trust_env: Take proxies from ``HTTPS_PROXY`` and the like, for a session of its own.
+            trace_configs: aiohttp's hooks for tracing, for a session of its own.
+
+        Raises:
+            OpenAIError: There is no API key.
+            TypeError: An argument is of the wrong type.
+            ValueError: An argument has a value that cannot be: a base URL that is none, a timeout
+                of
+                0, a key with a line break; or options of an own session beside a lent one.
+        """
+        bare_url, url_query = protocol.parse_base_url(
+            base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+        )
+        extra_headers = protocol.check_headers("default_headers", default_headers)
+        check_count("prefetch", prefetch, least=0)
+        self._max_requests_per_second = max_requests_per_second
+        self._retry_budget = retry_budget
+        self._session = _session_manager(session, connection_limit, ssl, trust_env, trace_configs)
+        self._endpoint = Endpoint(
+            sender=Sender(self._session),
+            account=self._new_account(_credentials(api_key, extra_headers)),
+            base_url=bare_url,
+            defaults=RequestOptions(
+                timeout=DEFAULT_TIMEOUT if isinstance(timeout, NotGiven) else Timeout.of(timeout),
+                max_retries=max_retries,
+                max_wait=max_wait,
+                max_body_bytes=max_body_bytes,
+                headers=protocol.merge_headers(
+                    {**_HEADERS, **_scope_headers(organization, project)}, extra_headers
+                ),
+                query={**url_query, **protocol.check_query("default_query", default_query)},
+            ),
+            prefetch=prefetch,
+        )
+
+    @functools.cached_property
+    def fine_tuning(self) -> AsyncFineTuning:
+        """The fine-tuning resources: ``client.fine_tuning.jobs.checkpoints``."""
+        return AsyncFineTuning(self._endpoint)
+
+    @property
+    def base_url(self) -> str:
+        """Where requests go, without a trailing slash."""
+        return self._endpoint.base_url
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client has been closed."""
+        return self._session.is_closed
+
+    def with_options(
+        self,
+        *,
+        api_key: str | APIKeySource | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        base_url: str | None = None,
+        timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
+        max_retries: int | None = None,
+        max_wait: float | None = None,
+        prefetch: int | None = None,
+        max_body_bytes: int | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, str] | None = None,
+    ) -> AsyncClient:
+        """A client with some options changed, on the same connections.
+
+        With another key, organization, project or base URL it learns the pace of the server anew,
+        for that is another rate limit; otherwise the two share what they have learnt. Closing one
+        closes both.
+
+        Args:
+            api_key: Another key, or an async callable that returns it.
+            organization: Another organization.
+            project: Another project.
+            base_url: Another place.
+            timeout: Seconds for one attempt in all, a `Timeout`, or None for no limit.
+            max_retries: How often to try a request again after a failure.
+            max_wait: Seconds one request may wait in all.
+            prefetch: Pages to have ready or under way beyond the one in use.
+            max_body_bytes: The longest answer to accept, decompressed.
+            default_headers: Headers to add for every request, or to replace.
+            default_query: Query parameters to add for every request, or to replace.
+
+        Returns:
+            The other client; this one stays as it is.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: An argument has a value that cannot be.
+        """
+        endpoint = self._endpoint
+        options = endpoint.options(
+            extra_headers={
+                **_scope_headers(organization, project, environ={}),
+                **(default_headers or {}),
+            },
+            extra_query=default_query,
+            timeout=timeout,
+            max_retries=max_retries,
+            max_wait=max_wait,
+        )
+        if max_body_bytes is not None:
+            options = attrs.evolve(options, max_body_bytes=max_body_bytes)
+        bare_url, url_query = endpoint.base_url, dict[str, str]()
+        if base_url is not None:
+            bare_url, url_query = protocol.parse_base_url(base_url)
+            options = attrs.evolve(options, query={**options.query, **url_query})
+        if prefetch is not None:
+            check_count("prefetch", prefetch, least=0)
+        account = endpoint.account
+        if api_key is not None:
+            account = self._new_account(Credentials(api_key))
+        elif organization is not None or project is not None or base_url is not None:
+            account = self._new_account(account.credentials)
+        other = AsyncClient.__new__(AsyncClient)
+        other.__dict__.update(self.__dict__)
+        other.__dict__.pop("fine_tuning", None)
+        other._endpoint = attrs.evolve(
+            endpoint,
+            account=account,
+            base_url=bare_url,
+            defaults=options,
+            prefetch=endpoint.prefetch if prefetch is None else prefetch,
+        )
+        return other
+
+    async def aclose(self) -> None:
+        """Close the client: requests under way end with RuntimeError, connections are closed.
+
+        A lent session stays open. It may be called again, and does nothing then.
+        """
+        await self._session.aclose()
+
+    close = aclose
+
+    async def __aenter__(self) -> AsyncClient:
+        """Enter a block at whose end the client is closed."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the client."""
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient {self.base_url}{' closed' if self.is_closed else ''}>"
+
+    def _new_account(self, credentials: Credentials) -> Account:
+        pacer = Pacer(max_requests_per_second=self._max_requests_per_second)
+        budget = None if self._retry_budget is None else RetryBudget(self._retry_budget)
+        return Account(credentials, Gate(pacer), budget)
+
+
+def _credentials(
+    api_key: str | APIKeySource | None, default_headers: Mapping[str, str]
+) -> Credentials:
+    if api_key is not None:
+        return Credentials(api_key)
+    if protocol.carries_credentials(default_headers):
+        # The key of the environment is OpenAI's; it must not go to whoever these headers are for.
+        return Credentials(None)
+    from_environment = os.environ.get("OPENAI_API_KEY")
+    if not from_environment:
+        raise OpenAIError(
+            "no API key: pass api_key=..., set OPENAI_API_KEY, or give default_headers with "
+            "'Authorization' or 'api-key' (without a key to try with: asyncckpt.testing.Sandbox)"
+        )
+    return Credentials(protocol.check_api_key(from_environment, "OPENAI_API_KEY"))
+
+
+def _scope_headers(
+    organization: str | None,
+    project: str | None,
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, str]:
+    scope = {
+        "OpenAI-Organization": organization or environ.get("OPENAI_ORG_ID"),
+        "OpenAI-Project": project or environ.get("OPENAI_PROJECT_ID"),
+    }
+    return protocol.check_headers(
+        "organization and project", {header: value for header, value in scope.items() if value}
+    )
+
+
+def _session_manager(
+    session: aiohttp.ClientSession | None,
+    connection_limit: int | None,
+    ssl: tls.SSLContext | bool,
+    trust_env: bool,
+    trace_configs: Sequence[aiohttp.TraceConfig],
+) -> SessionManager:
+    if connection_limit is not None:
+        check_count("connection_limit", connection_limit, least=1)
+    if session is not None and (
+        connection_limit is not None or ssl is not True or trust_env or trace_configs
+    ):
+        raise ValueError(
+            "connection_limit, ssl, trust_env and trace_configs belong to the session: set them on "
+            "the aiohttp.ClientSession that is lent, or lend none"
+        )
+    # aiohttp is most of what an import of this package would cost; records need none of it.
+    from asyncckpt.session import SessionManager
+
+    return SessionManager(
+        session=session,
+        connection_limit=connection_limit or DEFAULT_CONNECTION_LIMIT,
+        ssl=ssl,
+        trust_env=trust_env,
+        trace_configs=trace_configs,
+    )

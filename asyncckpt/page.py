@@ -1,0 +1,236 @@
+"""One page of a list, and the rule by which one page leads to the next.
+
+The rule (the API reference describes `after`, `has_more`, `first_id` and `last_id`, but not what a
+client shall do when they contradict each other):
+
+1. ``has_more: false`` ends the list, whatever else the page says.
+2. The next page is asked for with ``after`` set to the id of the page's last record. A page without
+   records is followed by its `last_id`, if it has one.
+3. A server that leaves `has_more` out ends its list with a page without records.
+4. A server that says ``has_more: true`` and sends neither records nor a `last_id` gives no way on:
+   `PaginationError`. The list may not be complete, and to end it in silence would hide that.
+5. A page that leads to itself, or back to an earlier one, would go on for ever: `PaginationError`,
+   and the page is not handed out, for its records were handed out before. Circles are found by
+   Brent's rule: one cursor is kept and compared with those that follow; after 1, 2, 4, 8… pages the
+   newest takes its place. So memory does not grow, a circle of one or two pages is noticed before
+   any record comes twice, and a longer one within three rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+import attrs
+
+from asyncckpt.errors import PaginationError
+from asyncckpt.messages import Response
+from asyncckpt.records import NO_EXTRA, Extra
+
+__all__ = ["Fetch", "HasId", "OnWire", "Page", "PageInfo", "Walk", "ignore"]
+
+
+class HasId(Protocol):
+    """A record that can be a cursor."""
+
+    @property
+    def id(self) -> str:
+        """The record's identifier."""
+        ...
+
+
+RecordT = TypeVar("RecordT", bound=HasId)
+
+OnWire: TypeAlias = Callable[[], None]
+"""Called when a request is on the wire, or has to wait before it can be: for its turn, a retry."""
+
+Fetch: TypeAlias = Callable[[str | None, OnWire], Awaitable["Page[RecordT]"]]
+"""Gets the page after a cursor; None is the beginning of the list."""
+
+
+def ignore() -> None:
+    """For a request whose moment of sending nobody waits for."""
+
+
+@attrs.frozen
+class PageInfo:
+    """What to ask for to get the next page: query parameters, as in the official SDK."""
+
+    params: Mapping[str, str]
+
+
+@attrs.frozen(eq=False)
+class Page(Generic[RecordT]):
+    """One page of a list, as the server sent it.
+
+    Attributes:
+        data: The records, in the server's order; checkpoints and jobs come newest first.
+        has_more: Whether the server has more after this page; None if it did not say.
+        first_id: The id of the first record, if the server sent it.
+        last_id: The id of the last record, if the server sent it.
+        object: Always ``"list"``.
+        extra: Fields of the page that this record does not name.
+        response: The answer: status, headers, request id, raw bytes.
+        fetch: Gets the page after a cursor.
+    """
+
+    data: list[RecordT]
+    has_more: bool | None
+    first_id: str | None
+    last_id: str | None
+    object: str
+    extra: Extra = attrs.field(repr=False, default=NO_EXTRA)
+    response: Response = attrs.field(repr=False, kw_only=True)
+    fetch: Callable[[str], Awaitable[Page[RecordT]]] = attrs.field(repr=False, kw_only=True)
+
+    def has_next_page(self) -> bool:
+        """Whether there is a page after this one."""
+        return self.next_page_info() is not None
+
+    def next_page_info(self) -> PageInfo | None:
+        """What to ask for to get the page after this one; None if there is none.
+
+        Raises:
+            PaginationError: The server says that there is more, and gives no way to it.
+        """
+        cursor = self.next_cursor()
+        return None if cursor is None else PageInfo({"after": cursor})
+
+    def next_cursor(self) -> str | None:
+        """The `after` of the next page; None if this is the last.
+
+        Raises:
+            PaginationError: The server says that there is more, and gives no way to it.
+        """
+        if self.has_more is False:
+            return None
+        if self.data:
+            return self.data[-1].id
+        if self.has_more is None:
+            return None
+        if self.last_id:
+            return self.last_id
+        raise PaginationError(
+            "The server says has_more, but sent no records and no last_id to go on from; "
+            "the list may be incomplete",
+            cursor=None,
+            request=self.response.request,
+        )
+
+    async def get_next_page(self) -> Page[RecordT]:
+        """Fetch the page after this one.
+
+        Raises:
+            RuntimeError: This is the last page; ask `has_next_page` first.
+            PaginationError: The server gives no way to the next page.
+            APIError: The request failed; see `asyncckpt.errors`.
+        """
+        cursor = self.next_cursor()
+        if cursor is None:
+            raise RuntimeError("this is the last page; ask page.has_next_page() first")
+        return await self.fetch(cursor)
+
+    async def iter_pages(self) -> AsyncGenerator[Page[RecordT], None]:
+        """Iterate over this page and all after it, one request at a time.
+
+        `Pager.pages` does the same and fetches ahead.
+
+        Yields:
+            This page first, then those after it.
+
+        Raises:
+            PaginationError: The server's cursors lead nowhere.
+            APIError: A request failed; the pages before it have been yielded.
+        """
+        page, check = self, _CursorCheck(None)
+        while True:
+            cursor = check.next_cursor(page)
+            yield page
+            if cursor is None:
+                return
+            page = await self.fetch(cursor)
+
+    async def __aiter__(self) -> AsyncGenerator[RecordT, None]:
+        """Iterate over the records of this page and of all after it, as in the official SDK."""
+        async for page in self.iter_pages():
+            for record in page.data:
+                yield record
+
+
+class _CursorCheck:
+    """Follows the cursors of one list, and notices when they stop leading anywhere.
+
+    Args:
+        after: The cursor that the first page was asked for with; None for the beginning.
+    """
+
+    def __init__(self, after: str | None) -> None:
+        self._compared = after
+        self._until_replaced: int = 1
+        self._since_replaced: int = 0
+
+    def next_cursor(self, page: Page[RecordT]) -> str | None:
+        """The cursor that follows `page`; None at the end of the list.
+
+        Raises:
+            PaginationError: The server gives no way on, or its cursors go in a circle.
+        """
+        cursor = page.next_cursor()
+        if cursor is None:
+            return None
+        if cursor == self._compared:
+            raise PaginationError(
+                f"The server's pages go in a circle: cursor {cursor!r} came back with has_more; "
+                "the records after it cannot be reached",
+                cursor=cursor,
+                request=page.response.request,
+            )
+        self._since_replaced += 1
+        if self._since_replaced >= self._until_replaced:
+            self._compared = cursor
+            self._since_replaced = 0
+            self._until_replaced *= 2
+        return cursor
+
+
+class Walk(Generic[RecordT]):
+    """One way through a list, page by page, by the rule.
+
+    Args:
+        fetch: Gets the page after a cursor.
+        after: Start after the record of this id; None for the beginning.
+        max_records: Stop after so many records; None for no limit.
+
+    Attributes:
+        is_over: Whether there is no further page.
+    """
+
+    def __init__(self, fetch: Fetch[RecordT], after: str | None, max_records: int | None) -> None:
+        self.is_over = False
+        self._fetch = fetch
+        self._cursor = after
+        self._check = _CursorCheck(after)
+        self._left = max_records
+
+    async def next_page(self, on_wire: OnWire) -> Page[RecordT]:
+        """Fetch the next page, cut to what is left of `max_records`.
+
+        Raises:
+            PaginationError: The page gives no way on, or repeats an earlier one.
+            Exception: Whatever `fetch` raises.
+        """
+        page = await self._fetch(self._cursor, on_wire)
+        self._cursor = self._check.next_cursor(page)
+        if self._left is not None:
+            page = _cut(page, self._left)
+            self._left -= len(page.data)
+        self.is_over = self._cursor is None or self._left == 0
+        return page
+
+
+def _cut(page: Page[RecordT], most: int) -> Page[RecordT]:
+    """The page with at most so many records; a page that is short enough stays as it is."""
+    if len(page.data) <= most:
+        return page
+    data = page.data[:most]
+    return attrs.evolve(page, data=data, has_more=True, last_id=data[-1].id)

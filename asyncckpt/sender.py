@@ -1,0 +1,315 @@
+"""When a request is sent, and how often: at the server's pace, and again if that may help."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import attrs
+
+from asyncckpt import protocol
+from asyncckpt.codec import CutBodyError, MismatchError
+from asyncckpt.credentials import Credentials
+from asyncckpt.errors import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    AuthenticationError,
+    RateLimitError,
+)
+from asyncckpt.messages import Response
+from asyncckpt.options import RequestOptions
+from asyncckpt.pacing import Gate, RetryBudget, Ticket
+
+if TYPE_CHECKING:
+    from asyncckpt.session import SessionManager
+
+__all__ = ["Account", "Call", "Sender", "Tally"]
+
+_T = TypeVar("_T")
+
+_log: Final = logging.getLogger("asyncckpt")
+
+_PUBLIC_HEADERS: Final[Mapping[str, str]] = {
+    "Accept": "application/json",
+    "User-Agent": "asyncckpt",
+}
+"""All that another origin gets to see after a redirect."""
+
+
+@attrs.define
+class Tally:
+    """What the requests of one undertaking came to.
+
+    Attributes:
+        requests: Requests sent, retries among them.
+        retries: Requests sent again because of a failure.
+        refused: Requests that the rate limit refused.
+        waited: Seconds that requests waited for the server's rate limit, all added up.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    refused: int = 0
+    waited: float = 0.0
+
+
+@attrs.define
+class Account:
+    """One set of credentials at one server, and what the client has learnt of that server.
+
+    Attributes:
+        credentials: The API key.
+        gate: What every request of the account goes through.
+        retry_budget: What all retries of the account are paid from; None for no bound.
+        last_refusal: The last answer that said 429.
+    """
+
+    credentials: Credentials
+    gate: Gate
+    retry_budget: RetryBudget | None
+    last_refusal: Response | None = None
+
+
+@attrs.define
+class Call:
+    """One request as it is to be made, however many attempts it takes."""
+
+    url: str = attrs.field(repr=False)
+    account: Account = attrs.field(repr=False)
+    options: RequestOptions
+    tally: Tally
+
+
+class Sender:
+    """Sends calls through a session manager.
+
+    Args:
+        session: What makes the single requests.
+    """
+
+    def __init__(self, session: SessionManager) -> None:
+        self._session = session
+
+    async def send(
+        self,
+        call: Call,
+        decode: Callable[[Response], _T],
+        on_wire: Callable[[], None],
+    ) -> _T:
+        """Send a call until it succeeds, or nothing more can be done for it.
+
+        Args:
+            call: What to ask for.
+            decode: Makes of a success what the caller wants; may raise `CutBodyError`.
+            on_wire: Called when the request is on the wire, or has to wait before it can be.
+
+        Returns:
+            What `decode` returned.
+
+        Raises:
+            APIError: See `asyncckpt.errors`; a note on it says how often it was tried.
+            RuntimeError: The client is closed, or in use by another event loop.
+        """
+        return await self._session.run(_Sending(self._session, call, on_wire).run(decode))
+
+
+class _Sending:
+    """One call under way, with all its attempts."""
+
+    def __init__(self, session: SessionManager, call: Call, on_wire: Callable[[], None]) -> None:
+        self._session = session
+        self._call = call
+        self._account = call.account
+        self._on_wire = on_wire
+        self._attempts = 0
+        self._retries = 0
+        self._waited = 0.0
+        self._paid = 0
+        self._key: str | None = None
+        self._has_asked_again = False
+        self._others_accepted = False
+
+    async def run(self, decode: Callable[[Response], _T]) -> _T:
+        while True:
+            try:
+                return self._decoded(decode, await self._attempt())
+            except APIError as caught:
+                error = caught
+            if not await self._is_worth_another(error):
+                if self._attempts > 1:
+                    error.add_note(f"asyncckpt tried {self._attempts} times")
+                raise error
+            _log.debug("trying again (retry %d) after %r", self._retries, error)
+
+    async def _attempt(self) -> Response:
+        self._key = await self._account.credentials.current()
+        connections = self._session.connections()
+        if connections.locked():
+            self._on_wire()
+        async with connections:
+            ticket = await self._take_turn()
+            accepted_before = self._account.gate.pacer.accepted_count
+            try:
+                response = await self._follow_redirects()
+            except protocol.BodyTooLongError as error:
+                self._account.gate.lost(ticket)
+                raise protocol.validation_error(
+                    self._masked(error.response), str(error), "$"
+                ) from None
+            except BaseException:
+                self._account.gate.lost(ticket)
+                raise
+            self._report(ticket, response)
+            self._others_accepted = self._account.gate.pacer.accepted_count > accepted_before
+        if not 200 <= response.status_code < 300:
+            raise protocol.status_error(self._masked(response))
+        self._settle_with_budget()
+        return response
+
+    def _decoded(self, decode: Callable[[Response], _T], response: Response) -> _T:
+        try:
+            return decode(response)
+        except CutBodyError:
+            raise APIConnectionError(
+                "Connection error: the body ends in the middle of its JSON",
+                request=response.request,
+            ) from None
+        except MismatchError as error:
+            raise protocol.validation_error(
+                self._masked(response), str(error), error.path
+            ) from None
+
+    async def _take_turn(self) -> Ticket:
+        """Wait until the pace of the whole client lets this request through."""
+        gate = self._account.gate
+        if not gate.waiting and gate.pacer.delay(time.monotonic()) <= 0:
+            ticket, _ = await gate.enter()
+        else:
+            self._on_wire()
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(self._call.options.max_wait - self._waited):
+                    ticket, _ = await gate.enter()
+            except TimeoutError:
+                raise self._waited_too_long() from None
+            finally:
+                self._count_wait(time.monotonic() - began)
+        self._attempts += 1
+        self._call.tally.requests += 1
+        return ticket
+
+    async def _follow_redirects(self) -> Response:
+        options = self._call.options
+        url, headers = self._call.url, options.headers
+        if self._key is not None:
+            headers = {**headers, "Authorization": f"Bearer {self._key}"}
+        redirects = 0
+        while True:
+            response = await self._session.get(
+                url,
+                headers,
+                timeout=options.timeout,
+                max_body_bytes=options.max_body_bytes,
+                on_wire=self._on_wire,
+            )
+            redirect = protocol.redirect_of(url, response.status_code, response.headers)
+            if redirect is None:
+                return response
+            if not redirect.same_origin:
+                headers = _PUBLIC_HEADERS
+            url = redirect.url
+            redirects += 1
+            if redirects > protocol.MAX_REDIRECTS:
+                raise APIConnectionError(
+                    f"Redirected more than {protocol.MAX_REDIRECTS} times",
+                    request=response.request,
+                    is_final=True,
+                )
+
+    def _report(self, ticket: Ticket, response: Response) -> None:
+        hints = protocol.rate_limit_hints(response.headers, time.time())
+        if response.status_code == protocol.TOO_MANY_REQUESTS:
+            self._call.tally.refused += 1
+            self._account.last_refusal = self._masked(response)
+            self._account.gate.refused(ticket, hints)
+        else:
+            self._account.gate.accepted(ticket, hints)
+
+    async def _is_worth_another(self, error: APIError) -> bool:
+        """Whether to try again; when this returns, all waiting is done."""
+        if isinstance(error, AuthenticationError) and not self._has_asked_again:
+            self._has_asked_again = True
+            return await self._account.credentials.renew(self._key)
+        delay = protocol.retry_delay(
+            error, self._retries, fraction=random.random(), now=time.time()
+        )
+        options = self._call.options
+        if delay is None or not options.max_retries or delay > options.max_wait - self._waited:
+            return False
+        if isinstance(error, RateLimitError) and self._others_accepted:
+            # Paced, not failing: the server let others of this client through meanwhile.
+            return True
+        if self._retries >= options.max_retries or not self._can_pay(error):
+            return False
+        self._retries += 1
+        self._call.tally.retries += 1
+        if not isinstance(error, RateLimitError):
+            await self._pause(delay)
+        return True
+
+    def _can_pay(self, error: APIError) -> bool:
+        """Take the price of a retry from the budget of the account."""
+        budget = self._account.retry_budget
+        if budget is None:
+            return True
+        is_timeout = isinstance(error, APITimeoutError)
+        price = budget.TIMEOUT_RETRY_COST if is_timeout else budget.RETRY_COST
+        if not budget.acquire(price):
+            error.add_note("asyncckpt did not try again: the client's retry_budget is used up")
+            return False
+        self._paid = price
+        return True
+
+    def _settle_with_budget(self) -> None:
+        budget = self._account.retry_budget
+        if budget is None:
+            return
+        if self._paid:
+            budget.refund(self._paid)
+            self._paid = 0
+        else:
+            budget.success()
+
+    async def _pause(self, seconds: float) -> None:
+        self._on_wire()
+        await asyncio.sleep(seconds)
+        self._count_wait(seconds)
+
+    def _count_wait(self, seconds: float) -> None:
+        self._waited += seconds
+        self._call.tally.waited += seconds
+
+    def _waited_too_long(self) -> APIError:
+        message = f"waited {self._waited:.1f} s for the rate limit, as long as max_wait allows"
+        if self._account.last_refusal is None:
+            return APITimeoutError(f"The request {message}")
+        refusal = protocol.status_error(self._account.last_refusal)
+        return RateLimitError(
+            f"{refusal.message}; {message}", response=refusal.response, body=refusal.body
+        )
+
+    def _masked(self, response: Response) -> Response:
+        secrets = [
+            *self._account.credentials.secrets,
+            *(
+                value
+                for header, value in self._call.options.headers.items()
+                if header not in _PUBLIC_HEADERS
+            ),
+        ]
+        return attrs.evolve(response, content=protocol.mask(response.content, secrets))
