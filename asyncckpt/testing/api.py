@@ -1,0 +1,199 @@
+"""The API's own answers: which request gets which page, job or error. Nothing here awaits.
+
+After the fine-tuning section of the OpenAI API reference, and its Azure form: the prefix
+`/openai`, the `api-key` header, the `api-version` query field, and pages without ids.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+
+from asyncckpt.testing.answers import Answer, RecordedRequest, error_body
+from asyncckpt.testing.data import CheckpointObject, Dataset, Job, JobObject, PageObject
+
+_RESOURCE = re.compile(
+    r"/(?P<prefix>v1|openai(?:/v1)?)/fine_tuning/jobs"
+    r"(?:/(?P<job_id>[^/]+)(?P<checkpoints>/checkpoints)?)?/?"
+)
+_METADATA = re.compile(r"metadata\[(.+)\]")
+_JOBS_PER_PAGE = 20
+_CHECKPOINTS_PER_PAGE = 10
+_MAX_PER_PAGE = 100
+
+
+@attrs.frozen
+class Target:
+    """What a path names.
+
+    Args:
+        job_id: The job, or None for the list of jobs.
+        checkpoints: Whether the job's checkpoints are meant, not the job.
+        azure: Whether the path has the Azure form.
+    """
+
+    job_id: str | None
+    checkpoints: bool
+    azure: bool
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the answer is a page."""
+        return self.checkpoints or self.job_id is None
+
+
+class RefusedError(Exception):
+    """A request the API answers with an error."""
+
+    def __init__(
+        self, status: int, message: str, *, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.answer = Answer(status=status, body=error_body(message, param=param, code=code))
+
+
+def target_of(path: str) -> Target | None:
+    """Return what a path names, or None where it names nothing of the API's."""
+    match = _RESOURCE.fullmatch(path)
+    if match is None:
+        return None
+    azure = match["prefix"] != "v1"
+    return Target(match["job_id"], match["checkpoints"] is not None, azure)
+
+
+def masked(key: str) -> str:
+    """Return a key as the API shows it in an error: its first and last characters."""
+    if len(key) <= 7:
+        return "*" * len(key)
+    head, tail = (8, 4) if len(key) > 20 else (5, 2)
+    return f"{key[:head]}{'*' * (len(key) - head - tail)}{key[-tail:]}"
+
+
+class Api:
+    """Answers requests from a dataset.
+
+    Args:
+        dataset: The jobs.
+        api_key: The key that is let in.
+    """
+
+    def __init__(self, dataset: Dataset, api_key: str) -> None:
+        self.dataset = dataset
+        self.api_key = api_key
+
+    def answer(self, request: RecordedRequest, credentials: str | None) -> Answer:
+        """Return the answer to a request.
+
+        Args:
+            request: What was asked.
+            credentials: The key that came with it.
+        """
+        try:
+            return Answer(body=self._body(request, credentials))
+        except RefusedError as error:
+            return error.answer
+
+    def page_number(self, target: Target, query: Mapping[str, str]) -> int | None:
+        """Return which page of a list is asked for, from 1; None for what is no page."""
+        try:
+            start, limit, _ = self._window(target, query)
+        except RefusedError:
+            return None
+        return -(-start // limit) + 1
+
+    def _body(self, request: RecordedRequest, credentials: str | None) -> Mapping[str, object]:
+        target = target_of(request.path)
+        if target is None:
+            raise RefusedError(404, f"Invalid URL ({request.method} {request.path})")
+        if request.method != "GET":
+            raise RefusedError(405, f"Not allowed to {request.method} on {request.path}.")
+        self._authenticate(target, credentials)
+        if target.azure and "v1" not in request.path and "api-version" not in request.query:
+            raise RefusedError(404, "Resource not found: the api-version query field is missing.")
+        if target.job_id is not None and not target.checkpoints:
+            return self._job(target.job_id).object
+        return self._page(target, request.query)
+
+    def _authenticate(self, target: Target, credentials: str | None) -> None:
+        if credentials is None:
+            header = "an api-key header" if target.azure else "an Authorization header"
+            message = f"You didn't provide an API key. You need to provide it in {header}."
+            raise RefusedError(401, message)
+        if credentials != self.api_key:
+            message = (
+                f"Incorrect API key provided: {masked(credentials)}. "
+                "You can find your API key at https://platform.openai.com/account/api-keys."
+            )
+            raise RefusedError(401, message, code="invalid_api_key")
+
+    def _page(self, target: Target, query: Mapping[str, str]) -> PageObject:
+        start, limit, records = self._window(target, query)
+        data = list(records[start : start + limit])
+        page: PageObject = {
+            "object": "list",
+            "data": data,
+            "has_more": start + limit < len(records),
+        }
+        if target.checkpoints and not target.azure:
+            page["first_id"] = data[0]["id"] if data else None
+            page["last_id"] = data[-1]["id"] if data else None
+        return page
+
+    def _job(self, job_id: str) -> Job:
+        job = self.dataset.get(job_id)
+        if job is None:
+            message = f"Could not find fine tune: {job_id}"
+            raise RefusedError(404, message, param="fine_tuning_job_id", code="fine_tune_not_found")
+        return job
+
+    def _window(
+        self, target: Target, query: Mapping[str, str]
+    ) -> tuple[int, int, Sequence[CheckpointObject] | Sequence[JobObject]]:
+        if target.checkpoints:
+            checkpoints = self._job(target.job_id or "").checkpoints
+            limit = _limit_of(query, _CHECKPOINTS_PER_PAGE)
+            return self._start(query, checkpoints.position_of), limit, checkpoints
+        jobs = [job.object for job in self.dataset.jobs if _metadata_matches(job.object, query)]
+        limit = _limit_of(query, _JOBS_PER_PAGE)
+        positions = {job["id"]: position for position, job in enumerate(jobs)}
+        return self._start(query, positions.get), limit, jobs
+
+    def _start(self, query: Mapping[str, str], position_of: Callable[[str], int | None]) -> int:
+        after = query.get("after")
+        if after is None:
+            return 0
+        position = position_of(after)
+        if position is None:
+            message = f"Invalid value for 'after': no object of this list has the id '{after}'."
+            raise RefusedError(400, message, param="after", code="invalid_value")
+        return position + 1
+
+
+def _limit_of(query: Mapping[str, str], default: int) -> int:
+    text = query.get("limit")
+    if text is None:
+        return default
+    try:
+        limit = int(text)
+    except ValueError:
+        message = f"Invalid type for 'limit': expected an integer, but got '{text}' instead."
+        raise RefusedError(400, message, param="limit", code="invalid_type") from None
+    if limit < 1:
+        message = f"Invalid 'limit': expected a value >= 1, but got {limit} instead."
+        raise RefusedError(400, message, param="limit", code="integer_below_min_value")
+    if limit > _MAX_PER_PAGE:
+        message = f"Invalid 'limit': expected a value <= {_MAX_PER_PAGE}, but got {limit} instead."
+        raise RefusedError(400, message, param="limit", code="integer_above_max_value")
+    return limit
+
+
+def _metadata_matches(job: JobObject, query: Mapping[str, str]) -> bool:
+    metadata = job["metadata"]
+    if query.get("metadata") == "null":
+        return metadata is None
+    wanted = {
+        match[1]: value for name, value in query.items() if (match := _METADATA.fullmatch(name))
+    }
+    return wanted.items() <= (metadata or {}).items()
