@@ -14,6 +14,7 @@ import attrs
 from asyncckpt import protocol
 from asyncckpt.credentials import APIKeySource, Credentials
 from asyncckpt.errors import OpenAIError
+from asyncckpt.gate import Gate
 from asyncckpt.options import (
     DEFAULT_TIMEOUT,
     NOT_GIVEN,
@@ -22,8 +23,9 @@ from asyncckpt.options import (
     Timeout,
     check_count,
 )
-from asyncckpt.pacing import Gate, Pacer, RetryBudget
+from asyncckpt.pacing import Pacer
 from asyncckpt.resources import AsyncFineTuning, Endpoint
+from asyncckpt.retry_budget import RetryBudget
 from asyncckpt.sender import Account, Sender
 
 if TYPE_CHECKING:
@@ -260,7 +262,10 @@ class AsyncClient:
         return f"<AsyncClient {self.base_url}{' closed' if self.is_closed else ''}>"
 
     def _new_account(self, credentials: Credentials) -> Account:
-        pacer = Pacer(max_requests_per_second=self._max_requests_per_second)
+        pacer = Pacer(
+            max_requests_per_second=self._max_requests_per_second,
+            max_in_flight=self._session.connection_limit,
+        )
         budget = None if self._retry_budget is None else RetryBudget(self._retry_budget)
         return Account(credentials, Gate(pacer), budget)
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import attrs
 from multidict import CIMultiDict
 
-__all__ = ["Request", "Response"]
+__all__ = ["Request", "Response", "is_public"]
 
 _PUBLIC_QUERY: Final = frozenset({"after", "limit", "api-version"})
 
@@ -36,7 +36,7 @@ class Request:
         parts = urlsplit(self._url)
         query = urlencode(
             [
-                (name, value if _is_public(name) else "***")
+                (name, value if is_public(name) else "***")
                 for name, value in parse_qsl(parts.query, keep_blank_values=True)
             ],
             safe="*[]",
@@ -50,7 +50,8 @@ class Request:
         return Request, (self.method, self.url)
 
 
-def _is_public(parameter: str) -> bool:
+def is_public(parameter: str) -> bool:
+    """Whether the value of a query parameter may be shown."""
     return parameter in _PUBLIC_QUERY or parameter.startswith("metadata")
 
 

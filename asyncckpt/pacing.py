@@ -20,22 +20,19 @@ The rule:
    While the announced quota (`remaining`, `reset`) is that of a window, no more than `remaining`
    are in flight, and at 0 nothing is sent until the reset.
 
-Every decision is a function of the events and of the time passed in; only `Gate` knows a clock.
-The idea of a rate that all requests share, and the retry budget, are those of the AWS SDKs' retry
-modes; the shape of the probe is that of CUBIC (RFC 9438).
+Every decision is a function of the events and of the time passed in; what waits stands in `gate`.
+The idea of a rate that all requests share is that of the AWS SDKs' adaptive retry mode; the shape
+of the probe is that of CUBIC (RFC 9438).
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections import OrderedDict
-from time import monotonic
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
-import attrs
+from asyncckpt.protocol import RateLimitHints
 
-__all__ = ["Admission", "Gate", "Pacer", "RateLimitHints", "RetryBudget", "Ticket"]
+__all__ = ["Pacer", "Ticket"]
 
 Ticket: TypeAlias = float
 """What an answer brings back to the pacer: the time its request was sent."""
@@ -51,23 +48,6 @@ _CUSHION = 2.0
 # Seconds: how much an event loop may be late and still catch up.
 _HICCUP = 0.010
 _INSTANT = 1e-6
-
-
-@attrs.frozen
-class RateLimitHints:
-    """What the headers of one answer say of the limit.
-
-    Attributes:
-        retry_after: Seconds to wait (`retry-after-ms`, `retry-after`).
-        limit: Requests that the quota holds (`x-ratelimit-limit-requests`).
-        remaining: Requests left of it (`x-ratelimit-remaining-requests`).
-        reset: Seconds until it is full again (`x-ratelimit-reset-requests`).
-    """
-
-    retry_after: float | None = None
-    limit: int | None = None
-    remaining: int | None = None
-    reset: float | None = None
 
 
 class _Quota:
@@ -113,6 +93,7 @@ class Pacer:
     Args:
         max_requests_per_second: A rate never to exceed, besides what is learnt; after a delay of
             the event loop up to 10 ms of it may be caught up.
+        max_in_flight: How many requests may ever be under way at once.
 
     Attributes:
         in_flight: Requests sent and not yet answered.
@@ -124,7 +105,12 @@ class Pacer:
         ValueError: `max_requests_per_second` is not a positive number.
     """
 
-    def __init__(self, *, max_requests_per_second: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_requests_per_second: float | None = None,
+        max_in_flight: float = math.inf,
+    ) -> None:
         if max_requests_per_second is not None and not 0 < max_requests_per_second < math.inf:
             raise ValueError(
                 f"max_requests_per_second must be a positive number or None, "
@@ -138,7 +124,8 @@ class Pacer:
         self._interval = self._least_interval
         self._next_at = -math.inf
         # Slow start.
-        self._flight = _FIRST_FLIGHT
+        self._max_in_flight = max_in_flight
+        self._flight = min(_FIRST_FLIGHT, max_in_flight)
         self._peak = 0
         self._busy_since = 0.0
         self._busy_from = 0
@@ -228,7 +215,8 @@ class Pacer:
         elif self._flight < 2 * self._peak:
             # A flight that is not used is not known to be borne.
             growth = min(2.0, (self.accepted_count + 10) / 40)
-            self._flight += max(0.1, growth * min(1.0, self.round_trip / _UNHURRIED))
+            growth *= min(1.0, self.round_trip / _UNHURRIED) ** 2
+            self._flight = min(self._flight + max(0.1, growth), self._max_in_flight)
 
     def refused(self, ticket: Ticket, now: float, hints: RateLimitHints | None = None) -> None:
         """Note an answer of 429."""
@@ -309,7 +297,11 @@ class Pacer:
             self._hints_hold = True
         if self._rate is None:
             accepted = self.accepted_count - self._busy_from
-            self._settle(accepted / max(now - self._busy_since, _INSTANT), accepted / 10, now)
+            if accepted < 4:
+                # Too few to tell a rate from; how long the server was closed is not one.
+                self._flight = min(2.0, self._max_in_flight)
+            else:
+                self._settle(accepted / max(now - self._busy_since, _INSTANT), accepted / 10, now)
             self._next_at = now
         else:
             self._probe(self._rate, now)
@@ -339,7 +331,7 @@ class Pacer:
         """Go on just below a rate that so many requests speak for."""
         self._sure = min(max(1.0, evidence), _SURE)
         self._settled_at, self._accepted_settled = now, 0
-        self._flight = math.inf
+        self._flight = self._max_in_flight
         self._pace(rate * (1 - 1 / (self._sure + 1)))
         self._next_at = now + _CUSHION / rate
 
@@ -367,159 +359,3 @@ def _hinted_until(now: float, hints: RateLimitHints | None) -> float:
     if hints.remaining == 0 and hints.reset is not None:
         return now + hints.reset
     return -math.inf
-
-
-class RetryBudget:
-    """A bound on the retries of a whole client, after the AWS SDKs' standard retry mode.
-
-    Retries draw on a bucket that successes fill up again, so that they cannot pile up on a server
-    that is down.
-
-    Args:
-        capacity: What the bucket holds, and holds to begin with.
-    """
-
-    RETRY_COST = 5
-    TIMEOUT_RETRY_COST = 10
-    _SUCCESS = 1
-
-    def __init__(self, capacity: int = 500) -> None:
-        if capacity < 0:
-            raise ValueError(f"the capacity of a retry budget must not be negative, not {capacity}")
-        self.capacity = capacity
-        self.available = capacity
-
-    def acquire(self, cost: int = RETRY_COST) -> bool:
-        """Take the cost of a retry. False: the budget is used up, do not retry."""
-        if cost > self.available:
-            return False
-        self.available -= cost
-        return True
-
-    def refund(self, cost: int) -> None:
-        """Give back what a retry has cost that has succeeded, or was never sent."""
-        self.available = min(self.capacity, self.available + cost)
-
-    def success(self) -> None:
-        """Note a request that succeeded at the first attempt."""
-        self.refund(self._SUCCESS)
-
-
-class Admission(NamedTuple):
-    """Leave to send one request.
-
-    Attributes:
-        ticket: To be handed back with the answer, once.
-        waited: Seconds that it took to get.
-    """
-
-    ticket: Ticket
-    waited: float
-
-
-class Gate:
-    """A queue in front of a `Pacer`: first come, first served.
-
-    A refused request that asks again goes behind those that wait already. It makes no difference to
-    the throughput, but the probes of a search are then spread over different requests instead of
-    using up the attempts of one.
-
-    For one event loop at a time. When it is used under another one, those who waited under the
-    last, and what was in flight there, are forgotten; what was learnt is kept.
-
-    Args:
-        pacer: What decides; other parts may read its state.
-    """
-
-    def __init__(self, pacer: Pacer) -> None:
-        self.pacer = pacer
-        self._queue: OrderedDict[asyncio.Future[Ticket], None] = OrderedDict()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = math.inf
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._adopted_at = -math.inf
-
-    @property
-    def waiting(self) -> int:
-        """How many requests wait for their turn."""
-        return len(self._queue)
-
-    async def enter(self) -> Admission:
-        """Wait for leave to send; hand the ticket to `accepted`, `refused` or `lost` afterwards."""
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._adopt(loop)
-        now = monotonic()
-        if not self._queue and self.pacer.delay(now) <= 0:
-            return Admission(self.pacer.sent(now), 0.0)
-        waiter: asyncio.Future[Ticket] = loop.create_future()
-        self._queue[waiter] = None
-        self._admit(now)
-        try:
-            ticket = await waiter
-        except asyncio.CancelledError:
-            if waiter.cancelled():
-                self._queue.pop(waiter, None)
-                self._admit(monotonic())
-            else:
-                self.lost(waiter.result())
-            raise
-        return Admission(ticket, ticket - now)
-
-    def accepted(self, ticket: Ticket, hints: RateLimitHints | None = None) -> None:
-        """Note any answer but 429."""
-        if ticket >= self._adopted_at:
-            now = monotonic()
-            self.pacer.accepted(ticket, now, hints)
-            self._admit(now)
-
-    def refused(self, ticket: Ticket, hints: RateLimitHints | None = None) -> None:
-        """Note an answer of 429."""
-        if ticket >= self._adopted_at:
-            now = monotonic()
-            self.pacer.refused(ticket, now, hints)
-            self._admit(now)
-
-    def lost(self, ticket: Ticket) -> None:
-        """Note that no answer came, or that nothing was sent after all."""
-        if ticket >= self._adopted_at:
-            now = monotonic()
-            self.pacer.lost(ticket, now)
-            self._admit(now)
-
-    def _adopt(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._disarm()
-        self._queue.clear()
-        if self._loop is not None:
-            self.pacer.forget_in_flight()
-        self._loop = loop
-        self._adopted_at = monotonic()
-
-    def _admit(self, now: float) -> None:
-        """Let in whose turn has come, and see that somebody looks again for the others."""
-        while self._queue:
-            delay = self.pacer.delay(now)
-            if delay > 0:
-                self._arm(now + delay)
-                return
-            waiter, _ = self._queue.popitem(last=False)
-            if not waiter.done():
-                waiter.set_result(self.pacer.sent(now))
-        self._disarm()
-
-    def _arm(self, when: float) -> None:
-        # A timer that is early looks again; re-arming at every answer would cost more.
-        if when < self._timer_at:
-            self._disarm()
-            if when < math.inf and self._loop is not None:
-                self._timer_at = when
-                self._timer = self._loop.call_later(when - monotonic(), self._ring)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._timer_at = None, math.inf
-
-    def _ring(self) -> None:
-        self._timer, self._timer_at = None, math.inf
-        self._admit(monotonic())

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urls
 
 import attrs
 import msgspec
+from multidict import CIMultiDict
 
 from asyncckpt.errors import (
     APIConnectionError,
@@ -29,7 +30,7 @@ from asyncckpt.errors import (
     RateLimitError,
     UnprocessableEntityError,
 )
-from asyncckpt.messages import Request, Response
+from asyncckpt.messages import Request, Response, is_public
 
 MAX_RETRY_AFTER: Final = 120.0
 """Seconds; a server that asks for a longer pause gets none: the error goes to the caller."""
@@ -225,11 +226,13 @@ def redirect_of(url: str, status_code: int, headers: Mapping[str, str]) -> Redir
         raise APIConnectionError(
             f"Redirected to something that is no http(s) URL: {location[:200]!r}",
             request=Request("GET", url),
+            is_final=True,
         )
     if target.username is not None or re.search(r"[\x00-\x20\x7f]", location):
         raise APIConnectionError(
             "Redirected to a URL with credentials, spaces or control characters in it",
             request=Request("GET", url),
+            is_final=True,
         )
     return Redirect(target._replace(fragment="").geturl(), same_origin)
 
@@ -314,7 +317,17 @@ def _duration(text: str | None) -> float | None:
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
     if not parts or "".join(map("".join, parts)) != text.strip():
         return _number(text)
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return seconds if math.isfinite(seconds) else None
+
+
+def within_reason(hints: RateLimitHints) -> RateLimitHints:
+    """The hints without pauses longer than `MAX_RETRY_AFTER`: one such must not stop a client."""
+    if (hints.retry_after or 0) > MAX_RETRY_AFTER:
+        hints = attrs.evolve(hints, retry_after=None)
+    if (hints.reset or 0) > MAX_RETRY_AFTER:
+        hints = attrs.evolve(hints, reset=None)
+    return hints
 
 
 class BodyTooLongError(Exception):
@@ -334,7 +347,7 @@ def status_error(response: Response) -> APIStatusError:
     body = _error_body(response)
     message = body.get("message") if isinstance(body, dict) else None
     if not isinstance(message, str) or not message:
-        text = " ".join(response.text.split())
+        text = " ".join(response.text[: 10 * _SHOWN_OF_A_BODY].split())
         message = _bounded(text) if text else "the server gave no reason"
     kind = _STATUS_ERRORS.get(response.status_code)
     if kind is None:
@@ -367,13 +380,36 @@ def _bounded(text: str) -> str:
     return text if len(text) <= _SHOWN_OF_A_BODY else text[:_SHOWN_OF_A_BODY] + "…"
 
 
+def masked(response: Response, secrets: Iterable[str]) -> Response:
+    """The answer with every secret in its body and headers masked, should the server repeat one."""
+    known = list(secrets)
+    headers = (
+        (name, mask(value.encode("utf-8", "surrogateescape"), known))
+        for name, value in response.headers.items()
+    )
+    return attrs.evolve(
+        response,
+        content=mask(response.content, known),
+        headers=CIMultiDict(
+            (name, value.decode("utf-8", "surrogateescape")) for name, value in headers
+        ),
+    )
+
+
 def mask(content: bytes, secrets: Iterable[str]) -> bytes:
-    """The body of an error with every secret in it masked, should the server repeat one."""
+    """The text with every secret in it masked; also as JSON and URLs write it."""
     for secret in secrets:
         # A shorter one would mask ordinary words.
         if len(secret) >= _SHORTEST_SECRET:
-            content = content.replace(secret.encode(), b"***")
+            for form in {secret, secret.replace("/", "\\/"), quote(secret, safe="")}:
+                content = content.replace(form.encode(), b"***")
     return content
+
+
+def secrets_in(headers: Mapping[str, str], query: Mapping[str, str]) -> list[str]:
+    """What must not show of a request: the words of its values, for ``Bearer <key>`` is two."""
+    values = [*headers.values(), *(value for name, value in query.items() if not is_public(name))]
+    return [word for value in values for word in value.split()]
 
 
 # ---------------------------------------------------------------- deciding on a retry

@@ -21,9 +21,11 @@ from asyncckpt.errors import (
     AuthenticationError,
     RateLimitError,
 )
+from asyncckpt.gate import Gate
 from asyncckpt.messages import Response
 from asyncckpt.options import RequestOptions
-from asyncckpt.pacing import Gate, RetryBudget, Ticket
+from asyncckpt.pacing import Ticket
+from asyncckpt.retry_budget import RetryBudget
 
 if TYPE_CHECKING:
     from asyncckpt.session import SessionManager
@@ -148,26 +150,22 @@ class _Sending:
 
     async def _attempt(self) -> Response:
         self._key = await self._account.credentials.current()
-        connections = self._session.connections()
-        if connections.locked():
-            self._on_wire()
-        async with connections:
-            ticket = await self._take_turn()
-            accepted_before = self._account.gate.pacer.accepted_count
-            try:
-                response = await self._follow_redirects()
-            except protocol.BodyTooLongError as error:
-                self._account.gate.lost(ticket)
-                raise protocol.validation_error(
-                    self._masked(error.response), str(error), "$"
-                ) from None
-            except BaseException:
-                self._account.gate.lost(ticket)
-                raise
-            self._report(ticket, response)
-            self._others_accepted = self._account.gate.pacer.accepted_count > accepted_before
+        ticket = await self._take_turn()
+        accepted_before = self._account.gate.pacer.accepted_count
+        problem = None
+        try:
+            response = await self._follow_redirects()
+        except protocol.BodyTooLongError as error:
+            response, problem = error.response, str(error)
+        except BaseException:
+            self._account.gate.lost(ticket)
+            raise
+        self._report(ticket, response)
+        self._others_accepted = self._account.gate.pacer.accepted_count > accepted_before
         if not 200 <= response.status_code < 300:
             raise protocol.status_error(self._masked(response))
+        if problem is not None:
+            raise protocol.validation_error(self._masked(response), problem, "$")
         self._settle_with_budget()
         return response
 
@@ -187,9 +185,8 @@ class _Sending:
     async def _take_turn(self) -> Ticket:
         """Wait until the pace of the whole client lets this request through."""
         gate = self._account.gate
-        if not gate.waiting and gate.pacer.delay(time.monotonic()) <= 0:
-            ticket, _ = await gate.enter()
-        else:
+        ticket = gate.enter_at_once()
+        if ticket is None:
             self._on_wire()
             began = time.monotonic()
             try:
@@ -232,7 +229,7 @@ class _Sending:
                 )
 
     def _report(self, ticket: Ticket, response: Response) -> None:
-        hints = protocol.rate_limit_hints(response.headers, time.time())
+        hints = protocol.within_reason(protocol.rate_limit_hints(response.headers, time.time()))
         if response.status_code == protocol.TOO_MANY_REQUESTS:
             self._call.tally.refused += 1
             self._account.last_refusal = self._masked(response)
@@ -295,7 +292,7 @@ class _Sending:
         self._call.tally.waited += seconds
 
     def _waited_too_long(self) -> APIError:
-        message = f"waited {self._waited:.1f} s for the rate limit, as long as max_wait allows"
+        message = f"waited {self._waited:.1f} s for its turn, as long as max_wait allows"
         if self._account.last_refusal is None:
             return APITimeoutError(f"The request {message}")
         refusal = protocol.status_error(self._account.last_refusal)
@@ -304,12 +301,15 @@ class _Sending:
         )
 
     def _masked(self, response: Response) -> Response:
+        options = self._call.options
         secrets = [
             *self._account.credentials.secrets,
-            *(
-                value
-                for header, value in self._call.options.headers.items()
-                if header not in _PUBLIC_HEADERS
+            *protocol.secrets_in(
+                {name: options.headers[name] for name in options.headers.keys() - _PUBLIC_HEADERS},
+                options.query,
             ),
         ]
-        return attrs.evolve(response, content=protocol.mask(response.content, secrets))
+        if self._key is not None:
+            # The account may have another one by now.
+            secrets.append(self._key)
+        return protocol.masked(response, secrets)

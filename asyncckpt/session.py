@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
+import re
 import ssl
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
@@ -51,9 +53,9 @@ class _LoopBound:
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
-    connections: asyncio.Semaphore
-    sends: set[asyncio.Timeout] = attrs.field(factory=set[asyncio.Timeout])
-    all_sent: asyncio.Event = attrs.field(factory=asyncio.Event)
+    sending: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
+    ended: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
+    all_ended: asyncio.Event = attrs.field(factory=asyncio.Event)
     closes_with_loop: AsyncGenerator[None, None] | None = None
 
 
@@ -111,12 +113,14 @@ class SessionManager:
         bound, self._bound = self._bound, None
         if bound is None or bound.loop is not asyncio.get_running_loop():
             return
-        for send in bound.sends:
-            send.reschedule(bound.loop.time())
+        # A task that closes the client while it sends must not wait for itself.
+        bound.ended = bound.sending - {_this_task()}
+        for task in bound.ended:
+            task.cancel()
         if bound.closes_with_loop is not None:
             await bound.closes_with_loop.aclose()
-        if bound.sends:
-            await bound.all_sent.wait()
+        if bound.ended:
+            await bound.all_ended.wait()
 
     async def run(self, sending: Coroutine[object, object, _T]) -> _T:
         """Run what sends requests, so that closing the session ends it.
@@ -129,20 +133,20 @@ class SessionManager:
         except BaseException:
             sending.close()
             raise
-        until_closed = asyncio.timeout(None)
+        task = _this_task()
+        bound.sending.add(task)
         try:
-            async with until_closed:
-                bound.sends.add(until_closed)
-                try:
-                    return await sending
-                finally:
-                    bound.sends.discard(until_closed)
-                    if self._is_closed and not bound.sends:
-                        bound.all_sent.set()
-        except TimeoutError:
-            if until_closed.expired():
+            return await sending
+        except asyncio.CancelledError:
+            # As in asyncio.timeout(): if somebody else cancelled the task too, that comes first.
+            if task in bound.ended and not task.uncancel():
                 raise RuntimeError(_CLOSED) from None
             raise
+        finally:
+            bound.sending.discard(task)
+            bound.ended.discard(task)
+            if self._is_closed and not bound.ended:
+                bound.all_ended.set()
 
     async def get(
         self,
@@ -190,15 +194,17 @@ class SessionManager:
                 answer.close()
         except TimeoutError as error:
             raise _timed_out(error, timeout, request) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # ValueError: a host that cannot even be looked up, as a redirect may name one: "a..b".
             # Without the cause: aiohttp's exceptions carry the request's headers, the key in them.
             raise _connection_error(error, request) from None
 
-    def connections(self) -> asyncio.Semaphore:
-        """One place for each connection that may be open; ask inside `run`."""
-        if self._bound is None:
-            raise RuntimeError(_CLOSED)
-        return self._bound.connections
+    @property
+    def connection_limit(self) -> float:
+        """How many connections may be open at once; infinite if a lent session has no limit."""
+        if self._lent is None:
+            return self._connection_limit
+        return (self._lent.connector.limit if self._lent.connector else 0) or math.inf
 
     async def _enter_loop(self) -> _LoopBound:
         if self._is_closed:
@@ -219,8 +225,7 @@ class SessionManager:
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> _LoopBound:
         if self._lent is not None:
-            limit = self._lent.connector.limit if self._lent.connector is not None else 0
-            return _LoopBound(loop, self._lent, asyncio.Semaphore(limit or 2**31))
+            return _LoopBound(loop, self._lent)
         connector = aiohttp.TCPConnector(limit=self._connection_limit, ssl=self._ssl)
         session = aiohttp.ClientSession(
             connector=connector,
@@ -229,7 +234,14 @@ class SessionManager:
             trust_env=self._trust_env,
             trace_configs=self._trace_configs,
         )
-        return _LoopBound(loop, session, asyncio.Semaphore(self._connection_limit))
+        return _LoopBound(loop, session)
+
+
+def _this_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("requests are sent from tasks only")
+    return task
 
 
 async def _read(answer: aiohttp.ClientResponse, request: Request, most: int) -> Response:
@@ -261,11 +273,18 @@ def _timed_out(error: TimeoutError, timeout: Timeout, request: Request) -> APITi
 
 
 def _connection_error(error: Exception, request: Request) -> APIConnectionError:
-    is_final = isinstance(error, aiohttp.ClientSSLError | aiohttp.InvalidURL)
     if isinstance(error, aiohttp.ClientResponseError):
         reason = f"the answer is no HTTP: {error.message}"
     else:
         reason = f"{type(error).__name__}: {error}"
     return APIConnectionError(
-        f"Connection error: {reason[:500]}", request=request, is_final=is_final
+        f"Connection error: {_without_bytes(reason)[:500]}",
+        request=request,
+        is_final=isinstance(error, aiohttp.ClientSSLError | ValueError),
     )
+
+
+def _without_bytes(reason: str) -> str:
+    """The reason on one line, without the bytes it quotes: the server may repeat a key in them."""
+    shown, *_ = re.split(r"\bb['\"]", " ".join(reason.split()), maxsplit=1)
+    return shown.rstrip(" :")
