@@ -26,7 +26,7 @@ from asyncckpt.options import (
 from asyncckpt.pacing import Pacer
 from asyncckpt.resources import AsyncFineTuning, Endpoint
 from asyncckpt.retry_budget import RetryBudget
-from asyncckpt.sender import Account, Sender
+from asyncckpt.sender import PUBLIC_HEADERS, Account, Sender
 
 if TYPE_CHECKING:
     import aiohttp
@@ -41,8 +41,6 @@ DEFAULT_MAX_WAIT: Final = 120.0
 DEFAULT_MAX_BODY_BYTES: Final = 64 * 2**20
 DEFAULT_CONNECTION_LIMIT: Final = 256
 DEFAULT_RETRY_BUDGET: Final = 500
-
-_HEADERS: Final[Mapping[str, str]] = {"Accept": "application/json", "User-Agent": "asyncckpt"}
 
 
 class AsyncClient:
@@ -91,7 +89,7 @@ class AsyncClient:
             base_url: Where the API is, with or without a path, a query or a trailing slash;
                 default: ``OPENAI_BASE_URL``, or else ``https://api.openai.com/v1``.
             timeout: Seconds for one attempt in all, or a `Timeout`; None for no limit; default:
-                60 s in all, 5 s to connect, 30 s without a byte.
+                60 s in all, 5 s of them to connect.
             max_retries: How often to try a request again after a failure; default 6. Being refused
                 by a rate limit that lets other requests of this client through does not count.
             max_wait: Seconds one request may wait in all, for the rate limit and between retries;
@@ -137,7 +135,7 @@ class AsyncClient:
                 max_wait=max_wait,
                 max_body_bytes=max_body_bytes,
                 headers=protocol.merge_headers(
-                    {**_HEADERS, **_scope_headers(organization, project)}, extra_headers
+                    {**PUBLIC_HEADERS, **_scope_headers(organization, project)}, extra_headers
                 ),
                 query={**url_query, **protocol.check_query("default_query", default_query)},
             ),

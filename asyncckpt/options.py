@@ -61,7 +61,7 @@ class Timeout:
     Args:
         total: Seconds from the start of the attempt to the last byte of the answer; default 60.
         connect: Seconds to open a connection, if none is at hand; default 5.
-        read: Seconds without a byte of the answer; default 30.
+        read: Seconds without a byte of the answer; default None, for `total` bounds that too.
 
     None stands for no limit.
 
@@ -72,7 +72,7 @@ class Timeout:
 
     total: float | None = attrs.field(default=60.0, validator=_check_seconds)
     connect: float | None = attrs.field(default=5.0, validator=_check_seconds)
-    read: float | None = attrs.field(default=30.0, validator=_check_seconds)
+    read: float | None = attrs.field(default=None, validator=_check_seconds)
 
     @classmethod
     def of(cls, timeout: float | Timeout | None) -> Timeout:
@@ -82,11 +82,7 @@ class Timeout:
         if timeout is None:
             return cls(total=None, connect=None, read=None)
         _check_seconds(None, attrs.fields(cls).total, timeout)
-        return cls(
-            total=timeout,
-            connect=min(timeout, DEFAULT_TIMEOUT.connect or timeout),
-            read=min(timeout, DEFAULT_TIMEOUT.read or timeout),
-        )
+        return cls(total=timeout, connect=min(timeout, DEFAULT_TIMEOUT.connect or timeout))
 
 
 DEFAULT_TIMEOUT: Final = Timeout()

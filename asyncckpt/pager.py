@@ -80,7 +80,7 @@ class Pager(Generic[RecordT]):
         self._prefetch = prefetch
         self._max_records = max_records
         self._cursor = after
-        self._iterations: weakref.WeakSet[AsyncGenerator[object, None]] = weakref.WeakSet()
+        self._iterations: list[weakref.ref[AsyncGenerator[object, None]]] = []
 
     @property
     def cursor(self) -> str | None:
@@ -140,11 +140,15 @@ class Pager(Generic[RecordT]):
 
     async def aclose(self) -> None:
         """End all iterations over this pager, and wait until nothing of them is left."""
-        for iteration in list(self._iterations):
-            await iteration.aclose()
+        begun, self._iterations = self._iterations, []
+        for reference in begun:
+            iteration = reference()
+            if iteration is not None:
+                await iteration.aclose()
 
     def _tracked(self, iteration: AsyncGenerator[_T, None]) -> AsyncGenerator[_T, None]:
-        self._iterations.add(iteration)
+        # Weak, for an iteration that is dropped has to end at once.
+        self._iterations.append(weakref.ref(iteration, self._iterations.remove))
         return iteration
 
     async def _first_page(self) -> Page[RecordT]:

@@ -41,6 +41,8 @@ _FIRST_BACKOFF: Final = 0.25
 _LONGEST_BACKOFF: Final = 8.0
 _SHOWN_OF_A_BODY: Final = 500
 _SHORTEST_SECRET: Final = 8
+# RFC 3986, section 3.3; with the percent sign, for what is encoded already stays so.
+_PATH_CHARACTERS: Final = "/:@!$&'()*+,;=-._~%"
 _CREDENTIAL_HEADERS: Final = frozenset({"authorization", "api-key"})
 
 _STATUS_ERRORS: Final[Mapping[int, type[APIStatusError]]] = {
@@ -86,7 +88,8 @@ def parse_base_url(base_url: object) -> tuple[str, dict[str, str]]:
         raise ValueError("base_url must not carry credentials; use api_key or default_headers")
     if parts.fragment:
         raise ValueError("base_url must not have a #fragment")
-    bare = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    path = quote(parts.path.rstrip("/"), safe=_PATH_CHARACTERS)
+    bare = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
     return bare, dict(parse_qsl(parts.query, keep_blank_values=True))
 
 
@@ -234,7 +237,9 @@ def redirect_of(url: str, status_code: int, headers: Mapping[str, str]) -> Redir
             request=Request("GET", url),
             is_final=True,
         )
-    return Redirect(target._replace(fragment="").geturl(), same_origin)
+    path = quote(target.path or "/", safe=_PATH_CHARACTERS)
+    query = quote(target.query, safe=f"{_PATH_CHARACTERS}?")
+    return Redirect(target._replace(path=path, query=query, fragment="").geturl(), same_origin)
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int]:

@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import attrs
 
@@ -28,6 +28,7 @@ from asyncckpt.pacing import Ticket
 from asyncckpt.retry_budget import RetryBudget
 
 if TYPE_CHECKING:
+    from asyncckpt.exchange import Exchange
     from asyncckpt.session import SessionManager
 
 __all__ = ["Account", "Call", "Sender", "Tally"]
@@ -36,11 +37,12 @@ _T = TypeVar("_T")
 
 _log: Final = logging.getLogger("asyncckpt")
 
-_PUBLIC_HEADERS: Final[Mapping[str, str]] = {
+PUBLIC_HEADERS: Final[Mapping[str, str]] = {
     "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
     "User-Agent": "asyncckpt",
 }
-"""All that another origin gets to see after a redirect."""
+"""The headers of every request; all that another origin gets to see after a redirect."""
 
 
 @attrs.define
@@ -117,15 +119,17 @@ class Sender:
             APIError: See `asyncckpt.errors`; a note on it says how often it was tried.
             RuntimeError: The client is closed, or in use by another event loop.
         """
-        return await self._session.run(_Sending(self._session, call, on_wire).run(decode))
+        return await self._session.run(_Sending(call, decode, on_wire).run)
 
 
-class _Sending:
+class _Sending(Generic[_T]):
     """One call under way, with all its attempts."""
 
-    def __init__(self, session: SessionManager, call: Call, on_wire: Callable[[], None]) -> None:
-        self._session = session
+    def __init__(
+        self, call: Call, decode: Callable[[Response], _T], on_wire: Callable[[], None]
+    ) -> None:
         self._call = call
+        self._decode = decode
         self._account = call.account
         self._on_wire = on_wire
         self._attempts = 0
@@ -136,10 +140,10 @@ class _Sending:
         self._has_asked_again = False
         self._others_accepted = False
 
-    async def run(self, decode: Callable[[Response], _T]) -> _T:
+    async def run(self, exchange: Exchange) -> _T:
         while True:
             try:
-                return self._decoded(decode, await self._attempt())
+                return self._decoded(await self._attempt(exchange))
             except APIError as caught:
                 error = caught
             if not await self._is_worth_another(error):
@@ -148,13 +152,13 @@ class _Sending:
                 raise error
             _log.debug("trying again (retry %d) after %r", self._retries, error)
 
-    async def _attempt(self) -> Response:
+    async def _attempt(self, exchange: Exchange) -> Response:
         self._key = await self._account.credentials.current()
         ticket = await self._take_turn()
         accepted_before = self._account.gate.pacer.accepted_count
         problem = None
         try:
-            response = await self._follow_redirects()
+            response = await self._follow_redirects(exchange)
         except protocol.BodyTooLongError as error:
             response, problem = error.response, str(error)
         except BaseException:
@@ -169,9 +173,9 @@ class _Sending:
         self._settle_with_budget()
         return response
 
-    def _decoded(self, decode: Callable[[Response], _T], response: Response) -> _T:
+    def _decoded(self, response: Response) -> _T:
         try:
-            return decode(response)
+            return self._decode(response)
         except CutBodyError:
             raise APIConnectionError(
                 "Connection error: the body ends in the middle of its JSON",
@@ -200,14 +204,14 @@ class _Sending:
         self._call.tally.requests += 1
         return ticket
 
-    async def _follow_redirects(self) -> Response:
+    async def _follow_redirects(self, exchange: Exchange) -> Response:
         options = self._call.options
         url, headers = self._call.url, options.headers
         if self._key is not None:
             headers = {**headers, "Authorization": f"Bearer {self._key}"}
         redirects = 0
         while True:
-            response = await self._session.get(
+            response = await exchange.get(
                 url,
                 headers,
                 timeout=options.timeout,
@@ -218,7 +222,7 @@ class _Sending:
             if redirect is None:
                 return response
             if not redirect.same_origin:
-                headers = _PUBLIC_HEADERS
+                headers = PUBLIC_HEADERS
             url = redirect.url
             redirects += 1
             if redirects > protocol.MAX_REDIRECTS:
@@ -305,7 +309,7 @@ class _Sending:
         secrets = [
             *self._account.credentials.secrets,
             *protocol.secrets_in(
-                {name: options.headers[name] for name in options.headers.keys() - _PUBLIC_HEADERS},
+                {name: options.headers[name] for name in options.headers.keys() - PUBLIC_HEADERS},
                 options.query,
             ),
         ]

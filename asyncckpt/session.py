@@ -1,7 +1,7 @@
-"""The session manager: the one place that talks to aiohttp.
+"""The session manager: owns an `aiohttp.ClientSession`, or uses one that it was lent.
 
-It owns an `aiohttp.ClientSession`, or uses one it was lent, makes single requests through it, and
-leaves nothing behind when it is closed. When and how often to send is decided in `sender`.
+It makes single requests through it, and leaves nothing behind when it is closed. How a request is
+made stands in `exchange`, when and how often in `sender`; no other room knows aiohttp.
 
 Everything that belongs to an event loop is made when that loop first sends a request. A client that
 is used under a second loop, after the first has ended, simply starts anew there.
@@ -10,41 +10,21 @@ is used under a second loop, after the first has ended, simply starts anew there
 from __future__ import annotations
 
 import asyncio
-import functools
 import math
-import re
 import ssl
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Final, TypeVar
 
 import aiohttp
 import attrs
-from yarl import URL
 
-from asyncckpt.errors import APIConnectionError, APITimeoutError
-from asyncckpt.messages import Request, Response
-from asyncckpt.options import Timeout
-from asyncckpt.protocol import BodyTooLongError
+from asyncckpt.exchange import Exchange, PoolExchange, SessionExchange, is_mocked
 
 __all__ = ["SessionManager"]
 
 _T = TypeVar("_T")
 
 _CLOSED: Final = "this client is closed; make a new AsyncClient"
-
-_on_wire: ContextVar[Callable[[], None] | None] = ContextVar("on_wire", default=None)
-
-
-class _SignallingRequest(aiohttp.ClientRequest):
-    """Tells the moment at which the request has been written to its connection."""
-
-    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        response = await super().send(conn)
-        signal = _on_wire.get()
-        if signal is not None:
-            signal()
-        return response
 
 
 @attrs.define(eq=False)
@@ -53,6 +33,7 @@ class _LoopBound:
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
+    exchange: Exchange
     sending: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
     ended: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
     all_ended: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -122,21 +103,21 @@ class SessionManager:
         if bound.ended:
             await bound.all_ended.wait()
 
-    async def run(self, sending: Coroutine[object, object, _T]) -> _T:
+    async def run(self, send: Callable[[Exchange], Coroutine[object, object, _T]]) -> _T:
         """Run what sends requests, so that closing the session ends it.
+
+        Args:
+            send: Sends requests with the exchange that it is given.
 
         Raises:
             RuntimeError: The session is closed, now or meanwhile, or another event loop uses it.
         """
-        try:
-            bound = await self._enter_loop()
-        except BaseException:
-            sending.close()
-            raise
+        bound = await self._enter_loop()
+        exchange = SessionExchange(bound.session) if is_mocked() else bound.exchange
         task = _this_task()
         bound.sending.add(task)
         try:
-            return await sending
+            return await send(exchange)
         except asyncio.CancelledError:
             # As in asyncio.timeout(): if somebody else cancelled the task too, that comes first.
             if task in bound.ended and not task.uncancel():
@@ -147,57 +128,6 @@ class SessionManager:
             bound.ended.discard(task)
             if self._is_closed and not bound.ended:
                 bound.all_ended.set()
-
-    async def get(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        *,
-        timeout: Timeout,
-        max_body_bytes: int,
-        on_wire: Callable[[], None],
-    ) -> Response:
-        """Make one GET request, and read the answer to its end. Redirects are not followed.
-
-        Args:
-            url: The absolute URL, encoded.
-            headers: All headers of the request.
-            timeout: How long it may take.
-            max_body_bytes: How long the decompressed body may be.
-            on_wire: Called when the request has been written to a connection.
-
-        Raises:
-            APIConnectionError: No answer came, or not a whole one.
-            APITimeoutError: It took too long.
-            BodyTooLongError: The body is longer than allowed.
-            RuntimeError: The lent session is closed.
-        """
-        bound = await self._enter_loop()
-        request = Request("GET", url)
-        if self._lent is None:
-            _on_wire.set(on_wire)
-        else:
-            # A lent session gives no sign; on an open connection aiohttp writes without suspending.
-            bound.loop.call_soon(on_wire)
-        try:
-            answer = await bound.session.get(
-                URL(url, encoded=True),
-                headers=headers,
-                timeout=_aiohttp_timeout(timeout),
-                allow_redirects=False,
-                raise_for_status=False,
-            )
-            try:
-                return await _read(answer, request, max_body_bytes)
-            finally:
-                # Read to its end it has freed its connection; otherwise this closes that.
-                answer.close()
-        except TimeoutError as error:
-            raise _timed_out(error, timeout, request) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # ValueError: a host that cannot even be looked up, as a redirect may name one: "a..b".
-            # Without the cause: aiohttp's exceptions carry the request's headers, the key in them.
-            raise _connection_error(error, request) from None
 
     @property
     def connection_limit(self) -> float:
@@ -225,16 +155,16 @@ class SessionManager:
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> _LoopBound:
         if self._lent is not None:
-            return _LoopBound(loop, self._lent)
-        connector = aiohttp.TCPConnector(limit=self._connection_limit, ssl=self._ssl)
+            return _LoopBound(loop, self._lent, SessionExchange(self._lent))
         session = aiohttp.ClientSession(
-            connector=connector,
+            connector=aiohttp.TCPConnector(limit=self._connection_limit, ssl=self._ssl),
             cookie_jar=aiohttp.DummyCookieJar(),
-            request_class=_SignallingRequest,
             trust_env=self._trust_env,
             trace_configs=self._trace_configs,
         )
-        return _LoopBound(loop, session)
+        is_plain = not self._trust_env and not self._trace_configs
+        exchange = PoolExchange(session) if is_plain else SessionExchange(session)
+        return _LoopBound(loop, session, exchange)
 
 
 def _this_task() -> asyncio.Task[object]:
@@ -242,49 +172,3 @@ def _this_task() -> asyncio.Task[object]:
     if task is None:
         raise RuntimeError("requests are sent from tasks only")
     return task
-
-
-async def _read(answer: aiohttp.ClientResponse, request: Request, most: int) -> Response:
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await answer.content.readany():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > most:
-            cut = Response(answer.status, answer.headers, b"".join(chunks)[:most], request)
-            raise BodyTooLongError(f"the body is longer than max_body_bytes, {most} bytes", cut)
-    return Response(answer.status, answer.headers, b"".join(chunks), request)
-
-
-@functools.lru_cache(maxsize=32)
-def _aiohttp_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:
-    # Not `connect`: that would count the wait for a free connection of the pool.
-    return aiohttp.ClientTimeout(
-        total=timeout.total, sock_connect=timeout.connect, sock_read=timeout.read
-    )
-
-
-def _timed_out(error: TimeoutError, timeout: Timeout, request: Request) -> APITimeoutError:
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return APITimeoutError(f"No connection within {timeout.connect} s", request=request)
-    if isinstance(error, aiohttp.SocketTimeoutError):
-        return APITimeoutError(f"The server was silent for {timeout.read} s", request=request)
-    return APITimeoutError(f"No complete answer within {timeout.total} s", request=request)
-
-
-def _connection_error(error: Exception, request: Request) -> APIConnectionError:
-    if isinstance(error, aiohttp.ClientResponseError):
-        reason = f"the answer is no HTTP: {error.message}"
-    else:
-        reason = f"{type(error).__name__}: {error}"
-    return APIConnectionError(
-        f"Connection error: {_without_bytes(reason)[:500]}",
-        request=request,
-        is_final=isinstance(error, aiohttp.ClientSSLError | ValueError),
-    )
-
-
-def _without_bytes(reason: str) -> str:
-    """The reason on one line, without the bytes it quotes: the server may repeat a key in them."""
-    shown, *_ = re.split(r"\bb['\"]", " ".join(reason.split()), maxsplit=1)
-    return shown.rstrip(" :")
