@@ -144,7 +144,7 @@ class AsyncClient:
 
     @functools.cached_property
     def fine_tuning(self) -> AsyncFineTuning:
-        """The fine-tuning resources: ``client.fine_tuning.jobs.checkpoints``."""
+        """The fine-tuning resources, such as ``client.fine_tuning.jobs.checkpoints``."""
         return AsyncFineTuning(self._endpoint)
 
     @property

@@ -87,7 +87,7 @@ class Decoder(Generic[_T]):
         try:
             wire = self._wire_decoder.decode(content)
             return msgspec.convert(wire, self._type, from_attributes=True)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # An unknown field, or an answer that does not fit: the thorough way tells which.
             return self._decode_thoroughly(content)
 
@@ -265,6 +265,8 @@ def _unstructure_with_extra(
 
 def _make_converter() -> MsgspecJsonConverter:
     made = make_json_converter()
+    # What the API leaves open, a grader's settings for one, stays as it is.
+    made.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)
     made.register_structure_hook_factory(_has_extra, _structure_keeping_extra)
     made.register_unstructure_hook_factory(_has_extra, _unstructure_with_extra)
     return made

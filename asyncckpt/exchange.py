@@ -165,8 +165,9 @@ class PoolExchange:
             )
             self._origins[url[:end_of_origin]] = origin
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        host = origin.headers["Host"]
-        return origin, f"GET {url[end_of_origin:]} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n".encode()
+        if not any(name.lower() == "host" for name in headers):
+            lines = f"Host: {origin.headers['Host']}\r\n{lines}"
+        return origin, f"GET {url[end_of_origin:]} HTTP/1.1\r\n{lines}\r\n".encode()
 
     async def _ask(
         self,
@@ -205,8 +206,8 @@ class PoolExchange:
         self, origin: aiohttp.ClientRequest, timeout: Timeout
     ) -> aiohttp.connector.Connection:
         connector = self._session.connector
-        if connector is None:
-            raise aiohttp.ClientConnectionError("the session is closed")
+        if connector is None or connector.closed:
+            raise RuntimeError("this client is closed; make a new AsyncClient")
         try:
             return await connector.connect(origin, traces=[], timeout=_aiohttp_timeout(timeout))
         except TimeoutError as error:

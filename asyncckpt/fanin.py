@@ -11,6 +11,7 @@ completely are never more than one and a half times `concurrency` jobs.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
@@ -31,7 +32,7 @@ from asyncckpt.errors import APIError
 from asyncckpt.page import Fetch, HasId, Page, Walk, ignore
 from asyncckpt.records import FineTuningJob
 from asyncckpt.sender import Tally
-from asyncckpt.tasks import cancel_and_wait
+from asyncckpt.tasks import cancel_and_wait, close_unless_running
 
 __all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress"]
 
@@ -127,7 +128,9 @@ class FanIn(Generic[RecordT]):
         self._records = 0
         self._failures: list[JobFailure] = []
         self._failed = 0
-        self._iteration: AsyncGenerator[RecordT, None] | None = None
+        # Held weakly, for an iteration that is dropped ends at once.
+        self._iteration: weakref.ref[AsyncGenerator[RecordT, None]] | None = None
+        self._crew: _Crew[RecordT] | None = None
 
     @property
     def failures(self) -> tuple[JobFailure, ...]:
@@ -162,8 +165,9 @@ class FanIn(Generic[RecordT]):
         """
         if self._iteration is not None:
             raise RuntimeError("this stream was read before; call list_many again for another")
-        self._iteration = self._iterate()
-        return self._iteration
+        iteration = self._iterate()
+        self._iteration = weakref.ref(iteration)
+        return iteration
 
     async def __aenter__(self) -> FanIn[RecordT]:
         """Enter a block by whose end the iteration is cleaned up."""
@@ -180,11 +184,13 @@ class FanIn(Generic[RecordT]):
 
     async def aclose(self) -> None:
         """End the iteration, and wait until nothing of it is left."""
-        if self._iteration is not None:
-            await self._iteration.aclose()
+        await self._end()
+        iteration = self._iteration() if self._iteration is not None else None
+        if iteration is not None:
+            await close_unless_running(iteration)
 
     async def _iterate(self) -> AsyncGenerator[RecordT, None]:
-        crew: _Crew[RecordT] = _Crew(
+        crew = self._crew = _Crew[RecordT](
             self._concurrency,
             self._work,
             _InOrder(self._concurrency) if self._ordered else _AsTheyCome(self._concurrency),
@@ -198,10 +204,15 @@ class FanIn(Generic[RecordT]):
                 for record in item.data:
                     yield record
         finally:
-            try:
+            await self._end()
+
+    async def _end(self) -> None:
+        crew, self._crew = self._crew, None
+        try:
+            if crew is not None:
                 await crew.aclose()
-            finally:
-                await self._source.aclose()
+        finally:
+            await self._source.aclose()
 
     async def _meet(self, failure: JobFailure) -> None:
         self._failed += 1
@@ -446,6 +457,8 @@ class _Crew(Generic[RecordT]):
             self._hired += 1
             worker = asyncio.create_task(self._employ(), name="asyncckpt-list-many")
             self._workers.add(worker)
+            # Not in the worker itself: one that is cancelled before its first step never runs.
+            worker.add_done_callback(self._dismiss)
 
     def stop(self, *, cancel: bool) -> None:
         """Begin no further job, and perhaps cancel all workers but the one that says so."""
@@ -462,15 +475,14 @@ class _Crew(Generic[RecordT]):
     async def _employ(self) -> None:
         try:
             await self._work(self)
-        except asyncio.CancelledError as cancelled:
-            if not self.is_stopping:
-                # Somebody else's doing; the stream must not end as if it were complete.
-                self._failure = cancelled
-            raise
         except Exception as failure:
             self._failure = failure
             self.stop(cancel=True)
-        finally:
-            self._hired -= 1
-            if not self._hired:
-                self.lanes.close()
+
+    def _dismiss(self, worker: asyncio.Task[None]) -> None:
+        self._hired -= 1
+        if worker.cancelled() and not self.is_stopping:
+            # Somebody else's doing; the stream must not end as if it were complete.
+            self._failure = asyncio.CancelledError()
+        if not self._hired:
+            self.lanes.close()

@@ -34,7 +34,11 @@ def check_number(name: str, value: object, meaning: str, *, above: float) -> Non
     """Raise unless `value` is a finite number above `above`; `meaning` says what it counts."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number ({meaning}), not {type(value).__name__}")
-    if not math.isfinite(value) or value <= above:
+    try:
+        is_usable = math.isfinite(value) and value > above
+    except OverflowError:
+        is_usable = False
+    if not is_usable:
         raise ValueError(f"{name} must be more than {above:g} ({meaning}), not {value!r}")
 
 

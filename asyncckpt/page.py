@@ -12,8 +12,8 @@ client shall do when they contradict each other):
 5. A page that leads to itself, or back to an earlier one, would go on for ever: `PaginationError`,
    and the page is not handed out, for its records were handed out before. Circles are found by
    Brent's rule: one cursor is kept and compared with those that follow; after 1, 2, 4, 8… pages the
-   newest takes its place. So memory does not grow, a circle of one or two pages is noticed before
-   any record comes twice, and a longer one within three rounds.
+   newest takes its place, and the latest two are compared as well. So memory does not grow, and a
+   circle of one or two pages is noticed before any record comes twice; a longer one later.
 """
 
 from __future__ import annotations
@@ -165,9 +165,10 @@ class _CursorCheck:
     """
 
     def __init__(self, after: str | None) -> None:
-        self._compared = after
-        self._until_replaced: int = 1
-        self._since_replaced: int = 0
+        self._last_two: tuple[str | None, str | None] = (None, after)
+        self._kept = after
+        self._pages = 1
+        self._until_replaced = 1
 
     def next_cursor(self, page: Page[RecordT]) -> str | None:
         """The cursor that follows `page`; None at the end of the list.
@@ -178,18 +179,19 @@ class _CursorCheck:
         cursor = page.next_cursor()
         if cursor is None:
             return None
-        if cursor == self._compared:
+        if cursor == self._kept or cursor in self._last_two:
             raise PaginationError(
                 f"The server's pages go in a circle: cursor {cursor!r} came back with has_more; "
                 "the records after it cannot be reached",
                 cursor=cursor,
                 request=page.response.request,
             )
-        self._since_replaced += 1
-        if self._since_replaced >= self._until_replaced:
-            self._compared = cursor
-            self._since_replaced = 0
-            self._until_replaced *= 2
+        self._last_two = (self._last_two[1], cursor)
+        self._until_replaced -= 1
+        if not self._until_replaced:
+            self._kept = cursor
+            self._pages *= 2
+            self._until_replaced = self._pages
         return cursor
 
 

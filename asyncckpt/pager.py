@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 
 from asyncckpt.options import check_count, check_cursor
 from asyncckpt.page import Fetch, HasId, Page, Walk, ignore
-from asyncckpt.tasks import cancel_and_wait
+from asyncckpt.tasks import cancel_and_wait, close_unless_running
 
 __all__ = ["Pager"]
 
@@ -80,7 +80,10 @@ class Pager(Generic[RecordT]):
         self._prefetch = prefetch
         self._max_records = max_records
         self._cursor = after
-        self._iterations: list[weakref.ref[AsyncGenerator[object, None]]] = []
+        # An iteration that is dropped ends at once, so it is held weakly; its reader ends a few
+        # turns of the event loop later, and is held until then.
+        self._iterations: weakref.WeakSet[AsyncGenerator[object, None]] = weakref.WeakSet()
+        self._readers: set[_Reader[RecordT]] = set()
 
     @property
     def cursor(self) -> str | None:
@@ -140,15 +143,13 @@ class Pager(Generic[RecordT]):
 
     async def aclose(self) -> None:
         """End all iterations over this pager, and wait until nothing of them is left."""
-        begun, self._iterations = self._iterations, []
-        for reference in begun:
-            iteration = reference()
-            if iteration is not None:
-                await iteration.aclose()
+        for reader in list(self._readers):
+            await reader.aclose()
+        for iteration in list(self._iterations):
+            await close_unless_running(iteration)
 
     def _tracked(self, iteration: AsyncGenerator[_T, None]) -> AsyncGenerator[_T, None]:
-        # Weak, for an iteration that is dropped has to end at once.
-        self._iterations.append(weakref.ref(iteration, self._iterations.remove))
+        self._iterations.add(iteration)
         return iteration
 
     async def _first_page(self) -> Page[RecordT]:
@@ -157,26 +158,36 @@ class Pager(Generic[RecordT]):
         return page
 
     async def _iterate_records(self) -> AsyncGenerator[RecordT, None]:
-        self._cursor = self._after
-        reader = _Reader(self._fetch, self._after, self._prefetch, self._max_records)
+        reader = self._begin()
         try:
             while (page := await reader.next_page()) is not None:
                 for record in page.data:
                     self._cursor = record.id
                     yield record
         finally:
-            await reader.aclose()
+            await self._end(reader)
 
     async def _iterate_pages(self) -> AsyncGenerator[Page[RecordT], None]:
-        self._cursor = self._after
-        reader = _Reader(self._fetch, self._after, self._prefetch, self._max_records)
+        reader = self._begin()
         try:
             while (page := await reader.next_page()) is not None:
                 if page.data:
                     self._cursor = page.data[-1].id
                 yield page
         finally:
+            await self._end(reader)
+
+    def _begin(self) -> _Reader[RecordT]:
+        self._cursor = self._after
+        reader = _Reader(self._fetch, self._after, self._prefetch, self._max_records)
+        self._readers.add(reader)
+        return reader
+
+    async def _end(self, reader: _Reader[RecordT]) -> None:
+        try:
             await reader.aclose()
+        finally:
+            self._readers.discard(reader)
 
 
 class _Reader(Generic[RecordT]):
@@ -201,19 +212,24 @@ class _Reader(Generic[RecordT]):
         self._asked = 0
         self._sent = 0
         self._settled = False
+        self._is_closed = False
         self._page_wanted = _Signal()
         self._page_there = _Signal()
         self._task: asyncio.Task[None] | None = None
 
     async def next_page(self) -> Page[RecordT] | None:
-        """The next page; None at the end of the list.
+        """The next page; None at the end of the list, or when the reader is closed.
 
         Raises:
             Exception: Whatever kept the page from coming.
         """
+        if self._has_been_closed():
+            return None
         self._asked += 1
         if self._task is None:
             self._task = asyncio.create_task(self._read(), name="asyncckpt-prefetch")
+            # A task that is cancelled before its first step never gets to settle by itself.
+            self._task.add_done_callback(lambda _: self._settle())
         elif self._page_wanted.is_awaited and self._may_send():
             self._settled = False
             self._page_wanted.set()
@@ -221,6 +237,8 @@ class _Reader(Generic[RecordT]):
             await self._page_there.wait()
         if self._ready:
             return self._ready.popleft()
+        if self._has_been_closed():
+            return None
         # The task is done; if somebody else cancelled it, this says so.
         await self._task
         if self._failure is None:
@@ -234,9 +252,13 @@ class _Reader(Generic[RecordT]):
 
     async def aclose(self) -> None:
         """Cancel what is under way, and wait until it is gone."""
+        self._is_closed = True
         self._ready.clear()
         if self._task is not None:
             await cancel_and_wait([self._task])
+
+    def _has_been_closed(self) -> bool:
+        return self._is_closed
 
     def _may_send(self) -> bool:
         return self._sent < self._asked + self._prefetch

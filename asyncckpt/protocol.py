@@ -9,6 +9,7 @@ import email.utils
 import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC
 from typing import Final, cast
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -80,8 +81,8 @@ def parse_base_url(base_url: object) -> tuple[str, dict[str, str]]:
     try:
         parts = urlsplit(base_url)
         parts.port  # noqa: B018 - reading it checks it
-    except ValueError as error:
-        raise ValueError(f"base_url is not a URL: {error}") from None
+    except ValueError:
+        raise ValueError("base_url is not a URL: its host or port cannot be") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("base_url must look like https://api.openai.com/v1: http(s) and a host")
     if parts.username is not None or parts.password is not None:
@@ -192,7 +193,9 @@ def with_after(url: str, cursor: str | None) -> str:
     """The URL of the page after a cursor; None is the first page."""
     if cursor is None:
         return url
-    return f"{url}{'&' if '?' in url else '?'}after={quote(cursor, safe='')}"
+    return (
+        f"{url}{'&' if '?' in url else '?'}after={quote(cursor, safe='', errors='surrogatepass')}"
+    )
 
 
 # ---------------------------------------------------------------- redirects
@@ -227,7 +230,7 @@ def redirect_of(url: str, status_code: int, headers: Mapping[str, str]) -> Redir
         target, same_origin = urlsplit(""), False
     if target.scheme not in ("http", "https") or not target.hostname:
         raise APIConnectionError(
-            f"Redirected to something that is no http(s) URL: {location[:200]!r}",
+            "Redirected to something that is no http(s) URL with a host",
             request=Request("GET", url),
             is_final=True,
         )
@@ -294,7 +297,11 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     if seconds is not None or value is None:
         return seconds
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+        date = email.utils.parsedate_to_datetime(value)
+        if date.tzinfo is None:
+            # Every form that RFC 9110 allows means UTC; that of asctime() does not say so.
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - now)
     except (ValueError, OverflowError):
         return None
 
@@ -403,7 +410,8 @@ def masked(response: Response, secrets: Iterable[str]) -> Response:
 
 def mask(content: bytes, secrets: Iterable[str]) -> bytes:
     """The text with every secret in it masked; also as JSON and URLs write it."""
-    for secret in secrets:
+    # The longest first, for one may begin with another.
+    for secret in sorted(secrets, key=len, reverse=True):
         # A shorter one would mask ordinary words.
         if len(secret) >= _SHORTEST_SECRET:
             for form in {secret, secret.replace("/", "\\/"), quote(secret, safe="")}:

@@ -207,7 +207,8 @@ class _Sending(Generic[_T]):
     async def _follow_redirects(self, exchange: Exchange) -> Response:
         options = self._call.options
         url, headers = self._call.url, options.headers
-        if self._key is not None:
+        # Headers that authenticate by themselves are for another provider than the key may be.
+        if self._key is not None and not protocol.carries_credentials(headers):
             headers = {**headers, "Authorization": f"Bearer {self._key}"}
         redirects = 0
         while True:

@@ -1,9 +1,10 @@
-"""How a task's owner ends it."""
+"""How the owner of a task, or of an iteration, ends it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import inspect
+from collections.abc import AsyncGenerator, Iterable
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -28,6 +29,15 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
             running = _still_running(running)
     if cancelled is not None:
         raise cancelled
+
+
+async def close_unless_running(iteration: AsyncGenerator[object, None]) -> None:
+    """Close an iteration, unless another task is waiting in it right now.
+
+    That one ends by itself, when what it waits for has been closed.
+    """
+    if inspect.isasyncgen(iteration) and not iteration.ag_running:
+        await iteration.aclose()
 
 
 def _still_running(tasks: Iterable[asyncio.Task[None]]) -> set[asyncio.Task[None]]:

@@ -6,6 +6,7 @@ import gc
 import logging
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -80,7 +81,8 @@ def _complaints() -> Iterator[list[str]]:
 
 
 def _belongs_to_sandbox(task: asyncio.Task[Any]) -> bool:
-    return "aiohttp/web" in repr(task.get_coro())
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and Path(code.co_filename).match("aiohttp/web_*.py")
 
 
 async def _until_disconnected(sandbox: "Sandbox") -> None:

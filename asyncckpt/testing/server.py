@@ -10,7 +10,6 @@ import itertools
 import random
 import socket
 import struct
-import sys
 import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -45,11 +44,6 @@ from asyncckpt.testing.data import (
 from asyncckpt.testing.faults import Fault
 from asyncckpt.testing.limiters import Hints, Limiter, Verdict
 from asyncckpt.testing.orders import Order
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:  # aiohttp brings it along for the Pythons that need it
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from asyncckpt import AsyncClient
@@ -96,14 +90,16 @@ class _Connections(web.Server):
         super().__init__(handler, handler_cancellation=True, access_log=None)
         self._stats = stats
         self._used: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+        self._is_aborting = False
 
-    @override
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         self._stats.connections += 1
         self._stats.connections_open += 1
+        if self._is_aborting:
+            # It was being accepted when the listener closed.
+            transport.abort()
 
-    @override
     def connection_lost(
         self, handler: web.RequestHandler, exc: BaseException | None = None
     ) -> None:
@@ -119,6 +115,7 @@ class _Connections(web.Server):
 
     async def abort(self) -> None:
         """Close every connection at once, and wait until its task has ended."""
+        self._is_aborting = True
         for connection in self.connections:
             if connection.transport is not None:
                 connection.transport.abort()
@@ -133,15 +130,12 @@ class _Sent(web.StreamResponse):
         self._keep = keep
 
     @property
-    @override
     def keep_alive(self) -> bool:
         return self._keep
 
-    @override
     async def prepare(self, request: web.BaseRequest) -> None:
         return None
 
-    @override
     async def write_eof(self, data: bytes = b"") -> None:
         return None
 
@@ -258,7 +252,7 @@ class Sandbox:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, such as `http://127.0.0.1:49152`.
+        """The address of the server, such as `http://127.0.0.1:49152`.
 
         Raises:
             RuntimeError: The sandbox has not been started.
@@ -272,7 +266,7 @@ class Sandbox:
 
     @property
     def azure_url(self) -> str:
-        """The base address of the Azure form: the origin and `/openai`.
+        """The base address of the Azure form, which is the origin and `/openai`.
 
         It wants the key in an `api-key` header and an `api-version` in the query, and its pages
         leave out `first_id` and `last_id`.
@@ -418,7 +412,7 @@ class Sandbox:
                 a request before.
 
         Returns:
-            The order: it counts its `hits`, and `stop()` ends it.
+            The order, which counts its `hits`; `stop()` ends it.
 
         Raises:
             ValueError: There is no fault, or a number is out of its range.

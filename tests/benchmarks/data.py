@@ -1,0 +1,83 @@
+"""The made checkpoints that the origin serves, as bytes.
+
+A job's id says how many checkpoints it has, and a checkpoint's id where it stands in which job, so
+that the origin keeps nothing and every record can be checked.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+from typing import Final
+
+# Placeholders of the same length as what they stand for.
+_JOB: Final = "@JOB@@"
+_START: Final = "@START@@@"
+
+
+def job_id(number: int, records: int) -> str:
+    """The id of a job with so many checkpoints."""
+    return f"ftjob-{number:06d}x{records}"
+
+
+def parse_job_id(job: str) -> tuple[int, int]:
+    """The number of a job, and how many checkpoints it has."""
+    number, records = job.removeprefix("ftjob-").split("x")
+    return int(number), int(records)
+
+
+def index_of(checkpoint_id: str) -> int:
+    """Where a checkpoint stands in its job's list."""
+    return int(checkpoint_id[13:22]) + int(checkpoint_id[22:31])
+
+
+def page_body(job: str, start: int, limit: int) -> bytes:
+    """The page of a job from record `start`."""
+    number, records = parse_job_id(job)
+    count = max(0, min(limit, records - start))
+    template = _template(count, start + count < records, len(job))
+    return (
+        template.replace(_JOB.encode(), b"%06d" % number)
+        .replace(_START.encode(), b"%09d" % start)
+        .replace(b"~" * len(job), job.encode())
+    )
+
+
+@functools.cache
+def _template(count: int, has_more: bool, job_id_length: int) -> bytes:
+    data = [_checkpoint(i, "~" * job_id_length) for i in range(count)]
+    page = {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": has_more,
+    }
+    return json.dumps(page).encode()
+
+
+def _checkpoint(i: int, job: str) -> dict[str, object]:
+    draw = random.Random(i)
+    loss, accuracy = draw.uniform(0.1, 2.0), draw.uniform(0.3, 0.99)
+    step = 10 * (i + 1)
+    return {
+        "object": "fine_tuning.job.checkpoint",
+        "id": f"ftckpt_{_JOB}{_START}{i:09d}",
+        "created_at": 1_721_764_867 + 60 * i,
+        "fine_tuned_model_checkpoint": (
+            f"ft:gpt-4o-mini-2024-07-18:my-org:custom-suffix:{draw.getrandbits(40):010x}"
+            f":ckpt-step-{step}"
+        ),
+        "fine_tuning_job_id": job,
+        "metrics": {
+            "step": step,
+            "train_loss": round(loss, 4),
+            "train_mean_token_accuracy": round(accuracy, 5),
+            "valid_loss": round(loss * 1.1, 4),
+            "valid_mean_token_accuracy": round(accuracy * 0.98, 5),
+            "full_valid_loss": round(loss * 1.15, 4),
+            "full_valid_mean_token_accuracy": round(accuracy * 0.97, 5),
+        },
+        "step_number": step,
+    }

@@ -1,0 +1,152 @@
+"""Runs measurements: each in fresh processes, the peers of a comparison in turn."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import attrs
+
+from .origin import RunningOrigin, running_origin
+
+Tell = Callable[[str], object]
+
+
+@attrs.frozen
+class Case:
+    """One workload for one peer.
+
+    Attributes:
+        group: Which comparison it belongs to; the cases of a group take turns.
+        variant: What of the comparison; measurements of one variant stand side by side.
+        peer: Who.
+        workload: What to run, a name in `workloads.WORKLOADS`.
+        params: Its parameters.
+        rounds: In how many fresh processes.
+        per_round: Whether each round is a run of its own to the origin.
+    """
+
+    group: str
+    variant: str
+    peer: str
+    workload: str
+    params: dict[str, Any]
+    rounds: int = 5
+    per_round: bool = False
+
+
+@attrs.define
+class Measurement:
+    """The samples of a case, one list for each fresh process."""
+
+    group: str
+    variant: str
+    peer: str
+    params: dict[str, Any]
+    rounds: list[list[dict[str, float]]] = attrs.field(factory=list)
+
+    def medians(self, quantity: str) -> list[float]:
+        """The median of each process."""
+        return [statistics.median(sample[quantity] for sample in round_) for round_ in self.rounds]
+
+    def summary(self, quantity: str) -> Summary:
+        """The median of the processes' medians, and how far they spread."""
+        return Summary.of(self.medians(quantity))
+
+    def has(self, quantity: str) -> bool:
+        """Whether the quantity was measured."""
+        return quantity in self.rounds[0][0]
+
+
+@attrs.frozen
+class Summary:
+    """A median and the range of the middle half."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Summary:
+        """Summarize values, one at least."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(statistics.median(values), low, high)
+
+    def scaled(self, factor: float) -> Summary:
+        """The same in another unit."""
+        return Summary(self.median * factor, self.low * factor, self.high * factor)
+
+    def inverse(self, amount: float) -> Summary:
+        """Seconds for an amount, as an amount a second."""
+        return Summary(amount / self.median, amount / self.high, amount / self.low)
+
+
+def ratio(above: Measurement, below: Measurement, quantity: str = "wall") -> Summary:
+    """One measurement over another, round by round: what slows both down cancels out."""
+    pairs = zip(above.medians(quantity), below.medians(quantity), strict=False)
+    return Summary.of([one / other for one, other in pairs])
+
+
+def measure(cases: Iterable[Case], tell: Tell) -> list[Measurement]:
+    """Run cases against one origin, group by group."""
+    measurements: list[Measurement] = []
+    with running_origin() as origin:
+        for group in _groups(cases):
+            tell(f"{group[0].group}\n")
+            measurements += _measure_group(origin, group, tell)
+    return measurements
+
+
+def _groups(cases: Iterable[Case]) -> Iterator[list[Case]]:
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.group, []).append(case)
+    yield from groups.values()
+
+
+def _measure_group(origin: RunningOrigin, cases: list[Case], tell: Tell) -> list[Measurement]:
+    measured = [Measurement(case.group, case.variant, case.peer, case.params) for case in cases]
+    for turn in range(max(case.rounds for case in cases)):
+        # Back and forth, so that nobody is always first, or always behind the same neighbour.
+        order = range(len(cases)) if turn % 2 == 0 else reversed(range(len(cases)))
+        for index in order:
+            case = cases[index]
+            if turn >= case.rounds:
+                continue
+            params = dict(case.params)
+            if case.per_round:
+                params["run"] = f"{index}.{turn}"
+            samples = _in_fresh_process(origin, case, params)
+            measured[index].rounds.append(samples)
+            tell(f"  {case.variant}, {case.peer}: {_brief(samples[-1])}\n")
+    return measured
+
+
+def _in_fresh_process(
+    origin: RunningOrigin, case: Case, params: dict[str, Any]
+) -> list[dict[str, float]]:
+    order = {
+        "origin": origin.url,
+        "workload": case.workload,
+        "peer": case.peer,
+        "params": params,
+    }
+    worker = f"{__package__}.worker"
+    done = subprocess.run(
+        [sys.executable, "-m", worker, json.dumps(order)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    samples: list[dict[str, float]] = json.loads(done.stdout)
+    return samples
+
+
+def _brief(sample: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in sample.items())

@@ -1,0 +1,241 @@
+"""The clients that are compared, each used as its documentation would have it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    import aiohttp
+    import openai
+
+    from asyncckpt import AsyncClient
+
+PAGE: Final = 100
+KEY: Final = "sk-benchmark-0123456789abcdef"
+
+Work = Callable[[], Awaitable[None]]
+Keep = Callable[[str], object]
+"""Takes the id of each record, where a run checks them."""
+
+
+class Peer(Protocol):
+    """What every client is asked to do."""
+
+    async def read(self, job: str) -> int:
+        """Read a job record by record; return how many there were."""
+        ...
+
+    async def read_with_work(self, job: str, work: Work) -> None:
+        """Read a job page by page, and do some work after each."""
+        ...
+
+    async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
+        """Read many jobs at once; return how many records there were."""
+        ...
+
+    async def check_many(
+        self, jobs: Sequence[str], concurrency: int, keep: Keep, limit: int
+    ) -> int:
+        """Read many jobs, pass on every record's id, and return how many jobs failed."""
+        ...
+
+    async def hold(self, job: str) -> list[Any]:
+        """Read a job into a list."""
+        ...
+
+
+class Asyncckpt:
+    """asyncckpt, at its defaults."""
+
+    def __init__(self, client: AsyncClient, prefetch: int) -> None:
+        self._checkpoints = client.fine_tuning.jobs.checkpoints
+        self._prefetch = prefetch
+
+    async def read(self, job: str) -> int:
+        records = 0
+        async for _ in self._checkpoints.list(job, limit=PAGE):
+            records += 1
+        return records
+
+    async def read_with_work(self, job: str, work: Work) -> None:
+        async for _ in self._checkpoints.list(job, limit=PAGE, prefetch=self._prefetch).pages():
+            await work()
+
+    async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
+        records = 0
+        async for _ in self._checkpoints.list_many(jobs, concurrency=concurrency, limit=PAGE):
+            records += 1
+        return records
+
+    async def check_many(
+        self, jobs: Sequence[str], concurrency: int, keep: Keep, limit: int
+    ) -> int:
+        stream = self._checkpoints.list_many(
+            jobs, concurrency=concurrency, limit=limit, on_error="collect"
+        )
+        async for checkpoint in stream:
+            keep(checkpoint.id)
+        return len(stream.failures)
+
+    async def hold(self, job: str) -> list[Any]:
+        return [checkpoint async for checkpoint in self._checkpoints.list(job, limit=PAGE)]
+
+
+@contextlib.asynccontextmanager
+async def open_asyncckpt(base_url: str, prefetch: int = 1) -> AsyncIterator[Peer]:
+    from asyncckpt import AsyncClient
+
+    async with AsyncClient(api_key=KEY, base_url=base_url) as client:
+        yield Asyncckpt(client, prefetch)
+
+
+class Handwritten:
+    """aiohttp and orjson in a loop: no types, no retries, no pacing, nothing checked."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
+        import orjson
+
+        self._session = session
+        self._base_url = base_url
+        self._loads = orjson.loads
+
+    async def read(self, job: str) -> int:
+        url = f"{self._base_url}/fine_tuning/jobs/{job}/checkpoints"
+        params = {"limit": str(PAGE)}
+        records = 0
+        while True:
+            async with self._session.get(url, params=params) as response:
+                page = self._loads(await response.read())
+            for _ in page["data"]:
+                records += 1
+            if not page["has_more"]:
+                return records
+            params["after"] = page["data"][-1]["id"]
+
+    async def read_with_work(self, job: str, work: Work) -> None:
+        url = f"{self._base_url}/fine_tuning/jobs/{job}/checkpoints"
+        params = {"limit": str(PAGE)}
+        while True:
+            async with self._session.get(url, params=params) as response:
+                page = self._loads(await response.read())
+            await work()
+            if not page["has_more"]:
+                return
+            params["after"] = page["data"][-1]["id"]
+
+    async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
+        return await _gather(self.read, jobs, concurrency)
+
+    async def check_many(
+        self, jobs: Sequence[str], concurrency: int, keep: Keep, limit: int
+    ) -> int:
+        raise NotImplementedError("it retries nothing, and would lose nearly every job")
+
+    async def hold(self, job: str) -> list[Any]:
+        url = f"{self._base_url}/fine_tuning/jobs/{job}/checkpoints"
+        params = {"limit": str(PAGE)}
+        records: list[Any] = []
+        while True:
+            async with self._session.get(url, params=params) as response:
+                page = self._loads(await response.read())
+            records.extend(page["data"])
+            if not page["has_more"]:
+                return records
+            params["after"] = page["data"][-1]["id"]
+
+
+@contextlib.asynccontextmanager
+async def open_handwritten(base_url: str) -> AsyncIterator[Peer]:
+    import aiohttp
+
+    headers = {"Authorization": f"Bearer {KEY}"}
+    # The default of 100 connections would hold it back at a concurrency of 200.
+    connector = aiohttp.TCPConnector(limit=256)
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+        yield Handwritten(session, base_url)
+
+
+class OfficialSDK:
+    """The official SDK, by its automatic pagination."""
+
+    def __init__(self, client: openai.AsyncOpenAI) -> None:
+        self._checkpoints = client.fine_tuning.jobs.checkpoints
+
+    async def read(self, job: str) -> int:
+        records = 0
+        async for _ in self._checkpoints.list(job, limit=PAGE):
+            records += 1
+        return records
+
+    async def read_with_work(self, job: str, work: Work) -> None:
+        page = await self._checkpoints.list(job, limit=PAGE)
+        async for _ in page.iter_pages():
+            await work()
+
+    async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
+        return await _gather(self.read, jobs, concurrency)
+
+    async def check_many(
+        self, jobs: Sequence[str], concurrency: int, keep: Keep, limit: int
+    ) -> int:
+        import openai
+
+        async def read_or_lose(job: str) -> int:
+            try:
+                async for checkpoint in self._checkpoints.list(job, limit=limit):
+                    keep(checkpoint.id)
+            except openai.APIError:
+                return 1
+            return 0
+
+        return await _gather(read_or_lose, jobs, concurrency)
+
+    async def hold(self, job: str) -> list[Any]:
+        return [checkpoint async for checkpoint in self._checkpoints.list(job, limit=PAGE)]
+
+
+@contextlib.asynccontextmanager
+async def open_sdk_httpx(base_url: str, max_retries: int = 2) -> AsyncIterator[Peer]:
+    import openai
+
+    async with openai.AsyncOpenAI(
+        api_key=KEY, base_url=base_url, max_retries=max_retries
+    ) as client:
+        yield OfficialSDK(client)
+
+
+@contextlib.asynccontextmanager
+async def open_sdk_aiohttp(base_url: str, max_retries: int = 2) -> AsyncIterator[Peer]:
+    import openai
+
+    async with openai.AsyncOpenAI(
+        api_key=KEY,
+        base_url=base_url,
+        max_retries=max_retries,
+        http_client=openai.DefaultAioHttpClient(),
+    ) as client:
+        yield OfficialSDK(client)
+
+
+async def _gather(
+    read: Callable[[str], Awaitable[int]], jobs: Sequence[str], concurrency: int
+) -> int:
+    semaphore = asyncio.Semaphore(concurrency)
+
+    async def read_in_turn(job: str) -> int:
+        async with semaphore:
+            return await read(job)
+
+    return sum(await asyncio.gather(*map(read_in_turn, jobs)))
+
+
+OPEN: Final[dict[str, Callable[..., AbstractAsyncContextManager[Peer]]]] = {
+    "asyncckpt": open_asyncckpt,
+    "handwritten": open_handwritten,
+    "sdk-httpx": open_sdk_httpx,
+    "sdk-aiohttp": open_sdk_aiohttp,
+}

@@ -1,0 +1,302 @@
+"""The benchmarks page of the docs, made from the data file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from . import plan, plots
+from .harness import Measurement, Summary, ratio
+from .plots import LABELS
+from .results import Results
+from .targets import Target, growth_of, ratio_to_ideal, targets
+
+DOCS: Final = Path("docs")
+_IMAGES: Final = "benchmarks"
+
+_INTRODUCTION: Final = """\
+# Benchmarks
+
+`nox -s bench` measures all of this in one run and writes this page: no figure is typed by hand.
+The data of the run are in {download}`results.json <benchmarks/results.json>`.
+
+asyncckpt runs at its defaults, with `limit=100`. Beside it run the official Python SDK on both its
+HTTP backends, and the loop that one would write by hand: one `aiohttp.ClientSession`,
+`orjson.loads`, no types, no checks, no retries. All talk to the same server, a process of its own
+on the same machine, that answers with bytes it has built before. Every measurement is made in
+several fresh processes, warmed up, in which the peers take turns. Figures are medians of the
+processes; behind ± is half the range that the middle half of them cover. Ratios are taken round by
+round.
+"""
+
+
+def write(results: Results) -> None:
+    """Write the page and its plots."""
+    for name, draw in _PLOTS.items():
+        draw(results, DOCS / _IMAGES / f"{name}.svg")
+    (DOCS / "benchmarks.md").write_text("\n".join(_page(results)))
+
+
+_PLOTS: Final[dict[str, Callable[[Results, Path], None]]] = {
+    "speed": plots.speed,
+    "overlap": plots.overlap,
+    "decoding": plots.decoding,
+    "memory": plots.memory,
+    "growth": plots.growth,
+}
+
+
+def _page(results: Results) -> Iterator[str]:
+    yield _INTRODUCTION
+    yield from _about(results)
+    yield from _targets(targets(results))
+    yield from _speed(results)
+    yield from _overlap(results)
+    yield from _decoding(results)
+    yield from _import(results)
+    yield from _memory(results)
+    yield from _hostile(results)
+    yield from _growth(results)
+
+
+def _about(results: Results) -> Iterator[str]:
+    machine, versions = results.machine, results.versions
+    yield f"Machine: {machine['cores']} cores, {machine['processor']}, {machine['system']}."
+    yield f"{machine['python']}, " + ", ".join(f"{name} {versions[name]}" for name in versions)
+    yield ""
+
+
+def _targets(found: Sequence[Target]) -> Iterator[str]:
+    yield "## At a glance\n"
+    yield from _table(
+        ("", "measured", "target", ""),
+        (
+            (
+                target.what,
+                _number(target.measured, target.unit),
+                f"{target.sense} {target.bound:g}{_unit(target.unit)}",
+                "met" if target.is_met else "**missed**",
+            )
+            for target in found
+        ),
+    )
+
+
+def _speed(results: Results) -> Iterator[str]:
+    yield "## Speed\n"
+    yield _image("speed", "Records a second of asyncckpt and its peers, for one job and for many.")
+    for group in (plan.ONE_JOB, plan.MANY_JOBS, f"{plan.MANY_JOBS}, far"):
+        measured = results.of(group)
+        ours = results.one(group, "asyncckpt")
+        yield f"{measured[0].variant}:\n"
+        yield from _table(
+            ("", "records/s", "wall", "CPU", "asyncckpt is faster by"),
+            (
+                (
+                    LABELS[one.peer],
+                    _plain(plots.speed_of(one), "{:,.0f}"),
+                    _seconds(one.summary("wall")),
+                    _seconds(one.summary("cpu")),
+                    "" if one is ours else _number(ratio(one, ours), "x"),
+                )
+                for one in measured
+            ),
+        )
+    origin = max(
+        max(one.medians("origin_cpu")) / max(one.medians("wall"))
+        for one in results.of(plan.ONE_JOB)
+    )
+    yield f"The server was busy for {origin:.0%} of the time at most, so it held nobody back.\n"
+
+
+_OVERLAP_HEAD: Final = ("", "", "wall", "ideal", "over ideal", "over bare socket")
+
+
+def _overlap(results: Results) -> Iterator[str]:
+    yield "## Overlap\n"
+    measured = results.of(plan.OVERLAP)
+    yield (
+        f"{measured[0].params['pages']} pages, a latency on the wire, and work on each page, "
+        "awaited or blocking. Ideally the longer of the two hides the other: the ideal time is the "
+        "first latency and then, page for page, the longer one, down to the work on the last page. "
+        "The last column compares with the same sum of what the latency really is, seen from a "
+        "bare socket, and of the time that the work really took: timers and two processes that "
+        "wake each other up have their share in each page, whoever asks for it.\n"
+    )
+    yield _image("overlap", "Time over the ideal, for asyncckpt and its peers.")
+    yield from _table(_OVERLAP_HEAD, (_overlap_row(one) for one in measured))
+    yield (
+        "With a latency that varies (exponentially distributed around 20 ms, the same for all) and "
+        "20 ms of awaited work a page, a longer prefetch evens out what it can: a page cannot be "
+        "asked for before the one it follows is there.\n"
+    )
+    yield from _table(_OVERLAP_HEAD, (_overlap_row(one) for one in results.of(plan.JITTER)))
+
+
+def _overlap_row(one: Measurement) -> tuple[str, ...]:
+    return (
+        LABELS[one.peer],
+        one.variant,
+        _seconds(one.summary("wall")),
+        _seconds(one.summary("ideal")),
+        _plain(ratio_to_ideal(one), "{:.3f}"),
+        _plain(ratio_to_ideal(one, "bare"), "{:.3f}"),
+    )
+
+
+def _decoding(results: Results) -> Iterator[str]:
+    yield "## Decoding\n"
+    untyped = results.one(plan.DECODING, "orjson, no types").summary("per_record").scaled(1e6)
+    typed = results.one(plan.DECODING, "msgspec into attrs").summary("per_record").scaled(1e6)
+    yield (
+        "A page of 100 records, from bytes to records, without a network. The floor is what it "
+        f"takes to parse the JSON at all: orjson needs {untyped.median:.2f} µs a record for plain "
+        f"dicts. msgspec needs {typed.median:.2f} µs for frozen attrs records with their types "
+        "checked but unknown fields dropped; what asyncckpt takes more goes into keeping them.\n"
+    )
+    yield _image("decoding", "Microseconds to decode a record, by several libraries.")
+    yield from _table(
+        ("", "µs a record"),
+        (
+            (one.peer, _plain(one.summary("per_record").scaled(1e6), "{:.2f}"))
+            for one in results.of(plan.DECODING)
+        ),
+    )
+
+
+def _import(results: Results) -> Iterator[str]:
+    yield "## Import\n"
+    alone = results.one(plan.IMPORT, "aiohttp")
+    yield (
+        "asyncckpt imports aiohttp with its first client; both together are what a program pays "
+        "that uses it.\n"
+    )
+    yield from _table(
+        ("", "ms", "over aiohttp alone"),
+        (
+            (
+                f"`import {one.peer}`",
+                _plain(one.summary("wall").scaled(1e3), "{:.0f}"),
+                "" if one is alone else _number(ratio(one, alone), "x"),
+            )
+            for one in results.of(plan.IMPORT)
+        ),
+    )
+
+
+def _memory(results: Results) -> Iterator[str]:
+    yield "## Memory\n"
+    stream = results.of(plan.STREAM)[0]
+    yield (
+        f"{stream.variant}: after the first tenth the process grew by "
+        f"{growth_of(stream) / 2**20:.1f} MiB.\n"
+    )
+    yield _image("memory", "The memory of the process is flat while records stream by.")
+    held = results.of(plan.HELD)
+    yield f"{held[0].variant}, what they add to the process:\n"
+    yield from _table(
+        ("", "bytes a record"),
+        ((LABELS[one.peer], f"{one.summary('bytes').median:,.0f}") for one in held),
+    )
+
+
+def _hostile(results: Results) -> Iterator[str]:
+    yield "## Servers that refuse and fail\n"
+    limited = results.of(plan.LIMITED)
+    params = limited[0].params
+    ideal = limited[0].summary("ideal").median
+    yield (
+        f"{params['jobs']} jobs of {params['pages']} pages, {params['concurrency']} at once, "
+        f"against a token bucket of {params['rate']:g} requests a second with a burst of "
+        f"{params['burst']}, which alone takes {ideal:.1f} s. It says `Retry-After: 1` with each "
+        "refusal, or nothing.\n"
+    )
+    yield from _table(
+        ("", "", "wall", "over the limit's own", "refused", "jobs lost"),
+        (
+            (
+                _with_retries(one),
+                one.variant,
+                _seconds(one.summary("wall")),
+                _plain(ratio_to_ideal(one), "{:.2f}"),
+                _plain(one.summary("refused").scaled(100), "{:.1f} %"),
+                _plain(one.summary("lost"), "{:.0f}"),
+            )
+            for one in limited
+        ),
+    )
+    faulty = results.of(plan.FAULTY)
+    yield f"{faulty[0].variant}: answers reset, failed with 500, or cut in the middle.\n"
+    yield from _table(
+        ("", "wall", "jobs lost", "records missing", "doubled"),
+        (
+            (
+                _with_retries(one),
+                _seconds(one.summary("wall")),
+                _plain(one.summary("lost"), "{:.0f}"),
+                _plain(one.summary("missing"), "{:.0f}"),
+                _plain(one.summary("doubled"), "{:.0f}"),
+            )
+            for one in faulty
+        ),
+    )
+
+
+def _with_retries(one: Measurement) -> str:
+    label = LABELS[one.peer]
+    retries = one.params.get("max_retries")
+    return label if retries is None else f"{label}, {retries} retries"
+
+
+def _growth(results: Results) -> Iterator[str]:
+    yield "## As the work grows\n"
+    yield _image("growth", "Time grows in proportion to the work, memory hardly at all.")
+    for group, size in ((plan.BY_RECORDS, "records"), (plan.BY_JOBS, "jobs")):
+        yield from _table(
+            (size, "wall", f"µs per {size.removesuffix('s')}", "MiB, at most"),
+            (
+                (
+                    f"{one.params[size]:,}",
+                    _seconds(one.summary("wall")),
+                    _plain(one.summary("wall").scaled(1e6 / one.params[size]), "{:,.3g}"),
+                    _plain(one.summary("peak").scaled(1 / 2**20), "{:.0f}"),
+                )
+                for one in results.of(group)
+            ),
+        )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|" + "|".join("---" if column == 0 else "--:" for column in range(len(head))) + "|"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _image(name: str, text: str) -> str:
+    return f"![{text}]({_IMAGES}/{name}.svg)\n"
+
+
+def _plain(summary: Summary, form: str) -> str:
+    half = (summary.high - summary.low) / 2
+    value, spread = form.format(summary.median), form.format(half)
+    return value if float(spread.strip(" %").replace(",", "")) == 0 else f"{value} ± {spread}"
+
+
+def _seconds(summary: Summary) -> str:
+    if summary.median < 0.1:
+        return _plain(summary.scaled(1e3), "{:.3g}") + " ms"
+    return _plain(summary, "{:.2f}") + " s"
+
+
+def _number(summary: Summary, unit: str) -> str:
+    digits = "{:.3f}" if unit == "x" and summary.median < 2 else "{:.1f}"
+    if unit in ("jobs", "records"):
+        digits = "{:.0f}"
+    return _plain(summary, digits) + _unit(unit)
+
+
+def _unit(unit: str) -> str:
+    return "\N{MULTIPLICATION SIGN}" if unit == "x" else f" {unit}"

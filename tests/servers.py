@@ -1,0 +1,80 @@
+"""Servers that a good server cannot be told to be, on free loopback ports."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import attrs
+
+from asyncckpt.testing import Sandbox
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
+
+
+@attrs.define
+class Counted:
+    """A server of raw bytes.
+
+    Args:
+        port: Where it listens.
+        connections: How many connections were made.
+    """
+
+    port: int = 0
+    connections: int = 0
+
+
+@contextlib.asynccontextmanager
+async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Counted, None]:
+    counted = Counted()
+    talks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        counted.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        talks.add(task)
+        try:
+            # Python 3.11 complains of a connection's task that ends cancelled.
+            with contextlib.suppress(
+                ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError
+            ):
+                await talk(reader, writer)
+        finally:
+            talks.discard(task)
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    counted.port = server.sockets[0].getsockname()[1]
+    try:
+        yield counted
+    finally:
+        server.close()
+        for task in talks:
+            task.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+        await server.wait_closed()
+
+
+def tunnel_to(sandbox: Sandbox) -> Talk:
+    """Pass bytes to the sandbox and back."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = int(sandbox.origin.rpartition(":")[2])
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        finally:
+            far_writer.close()
+
+    return talk

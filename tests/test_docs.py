@@ -1,0 +1,162 @@
+"""Every Python and console block of the README and the docs runs, and prints what it says.
+
+The blocks of a page run in order and share their names. The job ids of the examples stand for jobs
+of a sandbox. A ``text`` block right after a ``python`` block is what that prints. In a ``console``
+block a line of ``...`` stands for lines left out, and ``...`` within a line for the rest of a word.
+A block with tests in it is run by pytest.
+"""
+
+import ast
+import builtins
+import contextlib
+import inspect
+import io
+import os
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from asyncckpt.testing import Sandbox
+
+from terminals import run_on_a_terminal
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CHECKPOINTS = 30
+FENCE = re.compile(r"^```([a-z]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TEST = re.compile(r"^(async )?def test_", re.MULTILINE)
+
+
+@attrs.frozen
+class Block:
+    language: str
+    text: str
+    line: int
+    follows_directly: bool
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    text, end = page.read_text("utf-8"), 0
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start(2)) + 1
+        yield Block(match[1], match[2], line, not text[end : match.start()].strip())
+        end = match.end()
+
+
+def pages_with(language: str) -> list[Any]:
+    return [
+        pytest.param(page, id=page.name)
+        for page in PAGES
+        if any(block.language == language for block in blocks_of(page))
+    ]
+
+
+@pytest.fixture
+async def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Set up the environment of an example; hand back what its ids stand for."""
+    monkeypatch.setenv("OPENAI_BASE_URL", sandbox.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", sandbox.api_key)
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", sandbox.api_key)
+    finished = [job for job in sandbox.job_ids if len(sandbox.checkpoints_of(job)) == CHECKPOINTS]
+    return {
+        "ftjob-abc123": finished[0],
+        "ftjob-def456": finished[1],
+        "https://my-resource.openai.azure.com": sandbox.origin,
+    }
+
+
+def with_real_ids(text: str, ids: dict[str, str]) -> str:
+    for example, real in ids.items():
+        text = text.replace(example, real)
+    return text
+
+
+async def run_python(block: Block, page: Path, ids: dict[str, str], names: dict[str, Any]) -> str:
+    """Run a block that may await at its top level; return what it printed."""
+    # Empty lines in front make the lines of a traceback those of the page.
+    source = "\n" * (block.line - 1) + with_real_ids(block.text, ids)
+    code = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        result = types.FunctionType(code, names)()
+        if inspect.isawaitable(result):
+            await result
+    return printed.getvalue()
+
+
+def run_tests_of(block: Block, folder: Path) -> None:
+    (folder / "test_example.py").write_text(block.text, "utf-8")
+    (folder / "pytest.ini").write_text(
+        "[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    arguments = ["-q", "--strict-markers", "-p", "no:cacheprovider"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments, str(folder)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert " passed" in ran.stdout
+    assert "skipped" not in ran.stdout
+
+
+@pytest.mark.parametrize("page", pages_with("python"))
+async def test_python_blocks_run(
+    page: Path, environment: dict[str, str], leaks: None, tmp_path: Path
+) -> None:
+    names: dict[str, Any] = {"__builtins__": builtins}
+    printed = ""
+    for block in blocks_of(page):
+        if block.language == "python" and TEST.search(block.text):
+            run_tests_of(block, tmp_path)
+        elif block.language == "python":
+            printed = await run_python(block, page, environment, names)
+        elif block.language == "text" and block.follows_directly:
+            assert printed == with_real_ids(block.text, environment), f"{page.name}:{block.line}"
+
+
+def commands_of(block: Block) -> Iterator[tuple[str, str]]:
+    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        yield command, output
+
+
+def on_a_terminal(command: str) -> str:
+    scripts = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": scripts + os.pathsep + os.environ["PATH"]}
+    _, shown = run_on_a_terminal(["bash", "-c", command], environment)
+    return shown
+
+
+def matches(shown: str, expected: str) -> bool:
+    parts = re.split(r"^\.\.\.\n", expected, flags=re.MULTILINE)
+    patterns = (re.escape(part).replace(r"\.\.\.", r"\S*") for part in parts)
+    return re.fullmatch("(?:.*\n)*".join(patterns), shown) is not None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
+@pytest.mark.parametrize("page", pages_with("console"))
+def test_console_blocks_show_what_they_say(page: Path) -> None:
+    for block in blocks_of(page):
+        if block.language == "console":
+            for command, expected in commands_of(block):
+                shown = on_a_terminal(command)
+                assert matches(shown, expected), f"{page.name}:{block.line} {command}\n{shown}"
+
+
+def test_a_wrong_output_would_be_seen() -> None:
+    assert matches("a\nb\nc\n", "a\n...\nc\n")
+    assert matches("a\n", "a\n...\n")
+    assert matches("a (req_1b2)\n", "a (req_...)\n")
+    assert not matches("a (req_1 b)\n", "a (req_...)\n")
+    assert not matches("a\nb\nd\n", "a\n...\nc\n")
+    assert not matches("a\n", "")

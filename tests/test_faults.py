@@ -1,0 +1,609 @@
+"""Every row of the fault table, over a real socket."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import tracemalloc
+from collections.abc import AsyncGenerator, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+import trustme
+
+from asyncckpt import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncClient,
+    AuthenticationError,
+    PaginationError,
+    Timeout,
+    protocol,
+)
+from asyncckpt.testing import Sandbox, faults
+from asyncckpt.testing.faults import Fault
+
+import faults_table
+from faults_table import MAX_BODY_BYTES, TABLE, Row
+from servers import serving, tunnel_to
+
+BY_ID = {row.id: row for row in TABLE}
+RETRIES = 2
+# Long enough for a good answer on a busy machine, short enough to wait for.
+SHORT = Timeout(total=0.4, connect=0.3, read=0.3)
+KEY = "sk-kept-to-ourselves-1234"
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "_FIRST_BACKOFF", 0.001)
+
+
+Connect = Callable[..., contextlib.AbstractAsyncContextManager[AsyncClient]]
+
+
+@pytest.fixture(params=["own", "lent"])
+async def connect(request: pytest.FixtureRequest, sandbox: Sandbox, leaks: None) -> Connect:
+    """Open clients of the sandbox on their own session, or on a lent one, and leave nothing."""
+
+    @contextlib.asynccontextmanager
+    async def on_a_lent_session(
+        *, ssl: ssl.SSLContext | bool = True, **options: Any
+    ) -> AsyncGenerator[AsyncClient, None]:
+        connector = aiohttp.TCPConnector(ssl=ssl)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            sandbox.client(session=session, **options) as client,
+        ):
+            yield client
+
+    return sandbox.client if request.param == "own" else on_a_lent_session
+
+
+@attrs.frozen
+class Outcome:
+    """What became of a list: the records that came, and the error that ended it."""
+
+    ids: list[str]
+    error: APIError | None
+
+    @property
+    def attempts(self) -> int:
+        """How often the last request was tried, as the error says."""
+        notes = getattr(self.error, "__notes__", [])
+        tried = [int(note.split()[2]) for note in notes if note.startswith("asyncckpt tried")]
+        return tried[0] if tried else 1
+
+
+async def read(client: AsyncClient, job: str) -> Outcome:
+    ids: list[str] = []
+    try:
+        async for checkpoint in client.fine_tuning.jobs.checkpoints.list(job):
+            ids.append(checkpoint.id)  # noqa: PERF401 - keeps those before an error
+    except APIError as error:
+        return Outcome(ids, error)
+    return Outcome(ids, None)
+
+
+def options_for(row: Row) -> dict[str, Any]:
+    options: dict[str, Any] = {"max_body_bytes": MAX_BODY_BYTES, "max_retries": RETRIES}
+    if row.error is APITimeoutError:
+        options |= {"timeout": SHORT, "max_retries": 1}
+    return options
+
+
+def attempts_of(row: Row) -> int:
+    return 1 + options_for(row)["max_retries"] if row.retried else 1
+
+
+def hits_of(row: Row, client: AsyncClient) -> int:
+    """How often the fault is met while it lasts, on the second page of a list."""
+    hits = attempts_of(row) * row.sends
+    if not row.resent:
+        return hits
+    # A lent session's aiohttp always sends once more, a client's own only after an idle connection.
+    return 2 * hits if is_lent(client) else hits + 1
+
+
+def is_lent(client: AsyncClient) -> bool:
+    return client._session._lent is not None
+
+
+def check(outcome: Outcome, row: Row, variant: object = "") -> None:
+    """Check what the user sees while the fault lasts, apart from the records before it."""
+    assert type(outcome.error) is (row.error or type(None)), (variant, outcome.error)
+    assert outcome.attempts == attempts_of(row), variant
+
+
+def ordered_from_sandbox(rows: Iterable[Row]) -> list[Any]:
+    return [pytest.param(row, id=row.id) for row in rows if row.variants]
+
+
+class Expected:
+    """What a job's list should hold; by default the newest job's."""
+
+    def __init__(self, sandbox: Sandbox, job: str | None = None) -> None:
+        self.job = job or sandbox.job_ids[0]
+        self.ids = [checkpoint["id"] for checkpoint in sandbox.checkpoints_of(self.job)]
+
+
+@pytest.mark.parametrize("row", ordered_from_sandbox(TABLE))
+async def test_while_a_fault_lasts(row: Row, sandbox: Sandbox, connect: Connect) -> None:
+    async def meet(variant: tuple[Fault, ...]) -> None:
+        expected = Expected(sandbox, sandbox.add_job())
+        order = sandbox.inject(*variant, times=None, page=2, job=expected.job)
+        async with connect(**options_for(row)) as client:
+            outcome = await read(client, expected.job)
+
+            check(outcome, row, variant)
+            # What came before the fault is handed out; nothing of what it spoilt is.
+            assert outcome.ids == (expected.ids[:10] if row.error else expected.ids), variant
+            assert order.hits == hits_of(row, client), variant
+
+            # The client has taken no harm.
+            order.stop()
+            assert await read(client, expected.job) == Outcome(expected.ids, None), variant
+
+    async with asyncio.TaskGroup() as together:
+        for variant in row.variants:
+            together.create_task(meet(variant))
+
+
+@pytest.mark.parametrize("row", ordered_from_sandbox(row for row in TABLE if row.retried))
+async def test_when_a_fault_passes(row: Row, sandbox: Sandbox, connect: Connect) -> None:
+    hits = 2 if row.resent else row.sends
+
+    async def meet(variant: tuple[Fault, ...]) -> None:
+        expected = Expected(sandbox, sandbox.add_job())
+        order = sandbox.inject(*variant, times=hits, page=2, job=expected.job)
+        async with connect(**options_for(row)) as client:
+            assert await read(client, expected.job) == Outcome(expected.ids, None), variant
+        assert order.hits == hits, variant
+        # No page was asked for again but the one that failed.
+        asked = [request.page for request in sandbox.requests if request.job_id == expected.job]
+        assert asked == [1, *[2] * (hits + 1), 3], variant
+
+    async with asyncio.TaskGroup() as together:
+        for variant in row.variants:
+            together.create_task(meet(variant))
+
+
+# Faults that a good server cannot be told to have: each test has a server of its own.
+
+OWN_SERVERS: dict[str, Callable[..., Any]] = {}
+
+
+def shows(row_id: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def note(test: Callable[..., Any]) -> Callable[..., Any]:
+        OWN_SERVERS[row_id] = test
+        return test
+
+    return note
+
+
+def test_every_row_is_shown() -> None:
+    assert len(BY_ID) == len(TABLE)
+    assert {row.id for row in TABLE if not row.variants} == set(OWN_SERVERS)
+
+
+def test_the_page_is_up_to_date() -> None:
+    page = faults_table.PAGE.read_text("utf-8")
+    assert page == faults_table.with_table(page), "python tests/faults_table.py --write"
+    assert page.count(faults_table.BEGIN) == page.count(faults_table.END) == 1
+
+
+@shows("dns-failure")
+async def test_dns_failure(sandbox: Sandbox, connect: Connect) -> None:
+    # RFC 6761 keeps `.invalid` free of hosts.
+    async with connect(base_url="http://nowhere.invalid/v1", max_retries=RETRIES) as client:
+        outcome = await read(client, sandbox.job_ids[0])
+    check(outcome, BY_ID["dns-failure"])
+    assert "nowhere.invalid" in str(outcome.error)
+
+
+@shows("impossible-host")
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.invalid", "999.999.999.999"])
+async def test_impossible_host(host: str, sandbox: Sandbox, connect: Connect) -> None:
+    async with connect(base_url=f"http://{host}/v1", max_retries=RETRIES) as client:
+        check(await read(client, sandbox.job_ids[0]), BY_ID["impossible-host"])
+
+
+@shows("refused")
+async def test_refused(sandbox: Sandbox, connect: Connect) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+        async with connect(base_url=url, max_retries=RETRIES) as client:
+            check(await read(client, sandbox.job_ids[0]), BY_ID["refused"])
+
+
+@shows("unanswered")
+async def test_unanswered(sandbox: Sandbox, connect: Connect) -> None:
+    row = BY_ID["unanswered"]
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        # Whoever comes after the backlog is full gets no answer.
+        for _ in range(3):
+            early = sockets.enter_context(socket.socket())
+            early.setblocking(False)
+            early.connect_ex(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        async with connect(base_url=url, **options_for(row)) as client:
+            outcome = await read(client, sandbox.job_ids[0])
+        check(outcome, row)
+        assert "No connection within 0.3 s" in str(outcome.error)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_side(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def client_side(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+async def test_tls_that_is_trusted(
+    authority: trustme.CA, sandbox: Sandbox, connect: Connect
+) -> None:
+    expected = Expected(sandbox)
+    tls = server_side(authority.issue_cert("127.0.0.1"))
+    async with (
+        serving(tunnel_to(sandbox), tls) as server,
+        connect(
+            base_url=f"https://127.0.0.1:{server.port}/v1", ssl=client_side(authority)
+        ) as client,
+    ):
+        assert await read(client, expected.job) == Outcome(expected.ids, None)
+    assert server.connections == 1
+
+
+@shows("tls-failure")
+@pytest.mark.parametrize("trouble", ["untrusted", "other host", "expired", "no TLS"])
+async def test_tls_failure(
+    trouble: str, authority: trustme.CA, sandbox: Sandbox, connect: Connect, caplog: Any
+) -> None:
+    # What asyncio says of the server's side is none of the client's.
+    caplog.set_level("CRITICAL", logger="asyncio")
+    issuer = trustme.CA() if trouble == "untrusted" else authority
+    host = "elsewhere.example" if trouble == "other host" else "127.0.0.1"
+    expiry = datetime.now(UTC) - timedelta(days=1) if trouble == "expired" else None
+    tls = server_side(issuer.issue_cert(host, not_after=expiry))
+    async with (
+        serving(tunnel_to(sandbox), None if trouble == "no TLS" else tls) as server,
+        connect(
+            base_url=f"https://127.0.0.1:{server.port}/v1",
+            ssl=client_side(authority),
+            max_retries=RETRIES,
+        ) as client,
+    ):
+        check(await read(client, sandbox.job_ids[0]), BY_ID["tls-failure"])
+    assert sandbox.requests == []
+
+
+@shows("tls-cut")
+async def test_tls_cut(sandbox: Sandbox, connect: Connect) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+
+    async with (
+        serving(hang_up) as server,
+        connect(base_url=f"https://127.0.0.1:{server.port}/v1", max_retries=RETRIES) as client,
+    ):
+        check(await read(client, sandbox.job_ids[0]), BY_ID["tls-cut"])
+
+
+@shows("reset-in-headers")
+@pytest.mark.parametrize("linger", [None, b"\1\0\0\0\0\0\0\0"], ids=["closed", "reset"])
+@pytest.mark.parametrize("sent", [b"HT", b"HTTP/1.1 200 OK\r\ncontent-le", b"HTTP/1.1 200 OK\r\n"])
+async def test_reset_in_headers(
+    sent: bytes, linger: bytes | None, sandbox: Sandbox, connect: Connect
+) -> None:
+    row = BY_ID["reset-in-headers"]
+
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        await writer.drain()
+        if linger is not None:
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    async with (
+        serving(break_off) as server,
+        connect(base_url=f"http://127.0.0.1:{server.port}/v1", max_retries=RETRIES) as client,
+    ):
+        check(await read(client, sandbox.job_ids[0]), row)
+        assert server.connections == attempts_of(row) * (2 if is_lent(client) else 1)
+
+
+async def test_a_connection_that_breaks_as_it_is_used_again(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    expected = Expected(sandbox)
+    order = sandbox.inject(faults.Reset("before"), reused=True)
+    async with connect(max_retries=0) as client:
+        assert await read(client, expected.job) == Outcome(expected.ids, None)
+    assert order.hits == 1
+    assert sandbox.stats.connections == 2
+
+
+# Redirects. What is sent on is seen by the server's own eyes, for the sandbox masks it.
+
+
+@attrs.define
+class Witness:
+    """A server that keeps the headers it is sent, and answers with an empty list."""
+
+    heads: list[str] = attrs.field(factory=list[str])
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.heads.append(head.decode())
+            body = b'{"object": "list", "data": [], "has_more": false}'
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+
+
+SECRET_HEADERS = {"X-Key": "key-of-ours-5678", "X-Tenant": "tenant-of-ours"}
+
+
+@shows("redirect-same-origin")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirect_within_the_origin(status: int, sandbox: Sandbox, connect: Connect) -> None:
+    expected = Expected(sandbox)
+    order = sandbox.inject(faults.Redirect(status=status), page=2)
+    async with connect(default_headers=SECRET_HEADERS) as client:
+        outcome = await read(client, expected.job)
+    check(outcome, BY_ID["redirect-same-origin"])
+    assert outcome.ids == expected.ids
+    assert order.hits == 1
+    first, *others = sandbox.requests
+    assert first.headers["x-tenant"] == "tenant-of-ours"
+    assert {"authorization", "x-key"} <= first.headers.keys()
+    assert all(request.headers == first.headers for request in others)
+
+
+@pytest.mark.parametrize("location", ["{path}", "//{host}{path}", "../{job}/checkpoints", ""])
+async def test_a_relative_redirect(location: str, sandbox: Sandbox, connect: Connect) -> None:
+    job = sandbox.job_ids[0]
+    path = f"/v1/fine_tuning/jobs/{job}/checkpoints"
+    host = sandbox.origin.removeprefix("http://")
+    target = location.format(path=path, host=host, job=job) + "?limit=3"
+    sandbox.inject(faults.Redirect(location=target))
+    async with connect() as client:
+        page = await client.fine_tuning.jobs.checkpoints.list(job)
+    assert len(page.data) == 3
+    assert page.response.request.url == f"{sandbox.origin}{path}?limit=3"
+
+
+@shows("redirect-other-origin")
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirect_to_another_origin(status: int, sandbox: Sandbox, connect: Connect) -> None:
+    sandbox.inject(faults.Redirect(origin="other", status=status))
+    async with connect(default_headers=SECRET_HEADERS) as client:
+        outcome = await read(client, sandbox.job_ids[0])
+    check(outcome, BY_ID["redirect-other-origin"])
+    assert outcome.ids == []
+    assert len(sandbox.requests) == 2
+
+
+@pytest.mark.parametrize("credential", ["api_key", "api-key", "Authorization"])
+@pytest.mark.parametrize("other", ["port", "host", "scheme"])
+async def test_another_origin_learns_nothing(
+    other: str, credential: str, authority: trustme.CA, sandbox: Sandbox, connect: Connect
+) -> None:
+    witness = Witness()
+    tls = server_side(authority.issue_cert("127.0.0.1")) if other == "scheme" else None
+    async with serving(witness.talk, tls) as server:
+        scheme = "https" if other == "scheme" else "http"
+        host = "localhost" if other == "host" else "127.0.0.1"
+        location = f"{scheme}://{host}:{server.port}/elsewhere"
+        headers = SECRET_HEADERS | {"User-Agent": "our-program/1"}
+        if credential != "api_key":
+            headers |= {credential: KEY}
+        sandbox.api_key = KEY
+        sandbox.inject(faults.Redirect(location=location))
+        async with connect(
+            organization="org-ours",
+            project="proj-ours",
+            default_headers=headers,
+            default_query={"tenant": "query-of-ours"},
+            ssl=client_side(authority),
+        ) as client:
+            page = await client.fine_tuning.jobs.checkpoints.list(
+                sandbox.job_ids[0], extra_headers={"X-Extra": "extra-of-ours"}
+            )
+        assert page.data == []
+    (head,) = witness.heads
+    fields = dict(line.split(": ", 1) for line in head.strip().split("\r\n")[1:])
+    assert head.startswith("GET /elsewhere HTTP/1.1\r\n")
+    assert {name.lower() for name in fields} == {"host", "accept", "accept-encoding", "user-agent"}
+    assert fields["User-Agent"] == "asyncckpt"
+    assert "ours" not in head
+    assert KEY not in head
+
+
+async def test_credentials_do_not_come_back_from_another_origin(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    witness = Witness()
+
+    async with serving(witness.talk) as last:
+        back = f"http://127.0.0.1:{last.port}/back"
+
+        async def bounce(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(
+                f"HTTP/1.1 302 Found\r\nlocation: {back}\r\ncontent-length: 0\r\n\r\n".encode()
+            )
+            await writer.drain()
+
+        async with serving(bounce) as middle:
+            there = f"http://127.0.0.1:{middle.port}/there"
+
+            async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert KEY.encode() in head
+                writer.write(
+                    f"HTTP/1.1 302 Found\r\nlocation: {there}\r\ncontent-length: 0\r\n\r\n".encode()
+                )
+                await writer.drain()
+
+            async with (
+                serving(talk) as first,
+                AsyncClient(api_key=KEY, base_url=f"http://127.0.0.1:{first.port}") as client,
+            ):
+                await client.fine_tuning.jobs.checkpoints.list("ftjob-x")
+    (head,) = witness.heads
+    assert "authorization" not in head.lower()
+
+
+# What the errors tell.
+
+
+@pytest.mark.parametrize(
+    ("fault", "path", "said"),
+    [
+        (faults.SetField("data.3.step_number", "7"), "$.data[3].step_number", "got `str`"),
+        (faults.SetField("data.*.metrics", None), "$.data[0].metrics", "got `null`"),
+        (faults.DropField("data.2.created_at"), "$.data[2]", "created_at"),
+        (faults.Html("<html>please sign in"), "$", "text/html"),
+        (faults.Html("<html>please sign in"), "$", "'<html>please sign in'"),
+        (faults.EndlessBody(), "$", f"max_body_bytes, {MAX_BODY_BYTES} bytes"),
+    ],
+)
+async def test_a_validation_error_says_what_and_where(
+    fault: Fault, path: str, said: str, sandbox: Sandbox, connect: Connect
+) -> None:
+    sandbox.inject(fault)
+    async with connect(max_body_bytes=MAX_BODY_BYTES) as client:
+        error = (await read(client, sandbox.job_ids[0])).error
+    assert isinstance(error, APIResponseValidationError)
+    assert error.path == path
+    assert said in str(error)
+    assert error.request_id is not None
+    assert error.request_id in str(error)
+    assert isinstance(error.body, str)
+    assert len(error.body) <= 501
+    assert len(error.response.content) <= MAX_BODY_BYTES
+
+
+async def test_a_status_error_says_what_the_api_said(sandbox: Sandbox, connect: Connect) -> None:
+    words = {"message": "Bad.", "type": "invalid_request_error", "param": "limit", "code": "x1"}
+    sandbox.inject(faults.Status(400, body={"error": words}))
+    async with connect() as client:
+        error = (await read(client, sandbox.job_ids[0])).error
+    assert isinstance(error, APIStatusError)
+    assert (error.message, error.type, error.param, error.code) == (
+        "Bad.",
+        "invalid_request_error",
+        "limit",
+        "x1",
+    )
+    assert error.body == words
+    assert error.status_code == 400
+    assert error.request is not None
+    assert error.request.url.startswith(sandbox.base_url)
+
+
+async def test_an_error_page_of_any_size_makes_a_short_message(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    sandbox.inject(faults.Status(502, body="bad gateway " * 80_000))
+    async with connect(max_retries=0, max_body_bytes=MAX_BODY_BYTES) as client:
+        error = (await read(client, sandbox.job_ids[0])).error
+    assert isinstance(error, APIStatusError)
+    assert error.message.startswith("bad gateway bad gateway")
+    assert len(error.message) <= 501
+
+
+async def test_a_circle_is_told_with_its_cursor(sandbox: Sandbox, connect: Connect) -> None:
+    expected = Expected(sandbox)
+    sandbox.inject(faults.StuckCursor(), times=None)
+    async with connect() as client:
+        outcome = await read(client, expected.job)
+    assert isinstance(outcome.error, PaginationError)
+    assert outcome.error.cursor == expected.ids[9]
+    assert outcome.ids == expected.ids[:10]
+
+
+async def test_a_long_circle_ends_too(sandbox: Sandbox, connect: Connect) -> None:
+    job = sandbox.add_job(checkpoints=100)
+    sandbox.inject(faults.CyclingCursor(pages=7), times=None)
+    async with connect() as client:
+        outcome = await read(client, job)
+    assert isinstance(outcome.error, PaginationError)
+    assert sandbox.stats.requests <= 3 * 7
+
+
+async def test_a_bomb_is_not_unpacked(sandbox: Sandbox, connect: Connect) -> None:
+    sandbox.inject(faults.Gzip(), faults.GzipBomb(128 << 20))
+    async with connect(max_body_bytes=MAX_BODY_BYTES) as client:
+        tracemalloc.start()
+        try:
+            outcome = await read(client, sandbox.job_ids[0])
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert isinstance(outcome.error, APIResponseValidationError)
+    assert peak < 32 << 20
+
+
+async def test_a_long_pause_asked_of_one_request_does_not_stop_the_others(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    first, *others = sandbox.job_ids
+    order = sandbox.inject(faults.RateLimited(retry_after=86_400), job=first, times=None)
+    async with connect(max_wait=5) as client:
+        stream = client.fine_tuning.jobs.checkpoints.list_many(
+            sandbox.job_ids, concurrency=4, on_error="collect"
+        )
+        seen = {checkpoint.fine_tuning_job_id async for checkpoint in stream}
+    assert seen == set(others)
+    assert [failure.fine_tuning_job_id for failure in stream.failures] == [first]
+    assert order.hits == 1
+
+
+async def test_another_key_is_asked_for_once(sandbox: Sandbox, connect: Connect) -> None:
+    asked = 0
+
+    async def key() -> str:
+        nonlocal asked
+        asked += 1
+        return f"sk-wrong-{asked}"
+
+    async with connect(api_key=key) as client:
+        outcome = await read(client, sandbox.job_ids[0])
+    assert isinstance(outcome.error, AuthenticationError)
+    assert asked == 2
+    assert sandbox.stats.answers == {401: 2}
+
+
+async def test_connection_errors_quote_no_bytes_of_the_server(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    sandbox.inject(faults.Header(f"echo {KEY}", "x"), times=None)
+    sandbox.api_key = KEY
+    async with connect(max_retries=0) as client:
+        error = (await read(client, sandbox.job_ids[0])).error
+    assert isinstance(error, APIConnectionError)
+    assert KEY not in str(error)
+    assert "\n" not in str(error)

@@ -1,0 +1,211 @@
+"""One page, and the rule by which one page leads to the next."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from itertools import pairwise
+
+import attrs
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+from strategies import thorough
+
+from asyncckpt import Page, PageInfo, PaginationError, Request, Response
+
+RESPONSE = Response(200, CIMultiDict(), b"{}", Request("GET", "https://h/v1"))
+
+
+@attrs.frozen
+class Item:
+    id: str
+
+
+async def no_fetch(cursor: str) -> Page[Item]:
+    raise AssertionError(f"asked for the page after {cursor}")
+
+
+def page(
+    ids: str = "",
+    has_more: bool | None = True,
+    last_id: str | None = None,
+    first_id: str | None = None,
+) -> Page[Item]:
+    """A page of records that are called by one letter each."""
+    data = [Item(letter) for letter in ids]
+    return Page(data, has_more, first_id, last_id, "list", response=RESPONSE, fetch=no_fetch)
+
+
+class TestNextCursor:
+    @pytest.mark.parametrize(
+        ("current", "cursor"),
+        [
+            # Rule 1: `has_more: false` ends the list, whatever else there is.
+            (page("abc", False), None),
+            (page("abc", False, last_id="c"), None),
+            (page("", False, last_id="c"), None),
+            (page("", False), None),
+            # Rule 2: the last record, then `last_id`.
+            (page("abc"), "c"),
+            (page("abc", last_id="z"), "c"),
+            (page("a", first_id="z"), "a"),
+            (page("", last_id="z"), "z"),
+            # Rule 3: without `has_more`, a page without records is the end.
+            (page("abc", None), "c"),
+            (page("", None), None),
+            (page("", None, last_id="z"), None),
+        ],
+    )
+    def test_rules(self, current: Page[Item], cursor: str | None) -> None:
+        assert current.next_cursor() == cursor
+        assert current.has_next_page() == (cursor is not None)
+        assert current.next_page_info() == (None if cursor is None else PageInfo({"after": cursor}))
+
+    @pytest.mark.parametrize("current", [page(""), page("", last_id=""), page("", first_id="a")])
+    async def test_no_way_on_is_an_error(self, current: Page[Item]) -> None:  # rule 4
+        for ask in (current.next_cursor, current.has_next_page, current.next_page_info):
+            with pytest.raises(PaginationError, match="may be incomplete") as caught:
+                ask()
+            assert (caught.value.cursor, caught.value.request) == (None, RESPONSE.request)
+        with pytest.raises(PaginationError):
+            await current.get_next_page()
+
+
+async def pour(pages: AsyncIterator[Page[Item]], into: list[str]) -> None:
+    async for current in pages:
+        into.append("".join(item.id for item in current.data))
+        assert len(into) < 5000, "goes on for ever"
+
+
+async def follow(pages: Mapping[str | None, Page[Item]], start: str | None = None) -> list[str]:
+    """The pages that come out, and the cursor that they went astray at as the last, if they did."""
+
+    async def fetch(cursor: str) -> Page[Item]:
+        return attrs.evolve(pages[cursor], fetch=fetch)
+
+    came: list[str] = []
+    try:
+        await pour(attrs.evolve(pages[start], fetch=fetch).iter_pages(), came)
+    except PaginationError as error:
+        came.append(f"astray at {error.cursor}")
+    return came
+
+
+class TestFollowing:
+    async def test_get_next_page(self) -> None:
+        asked: list[str] = []
+
+        async def fetch(cursor: str) -> Page[Item]:
+            asked.append(cursor)
+            return page("cd", False)
+
+        following = await attrs.evolve(page("ab"), fetch=fetch).get_next_page()
+        assert (asked, following.data) == (["b"], [Item("c"), Item("d")])
+        with pytest.raises(RuntimeError, match="last page"):
+            await following.get_next_page()
+
+    async def test_pages_and_records_in_order(self) -> None:
+        pages = {
+            None: page("ab"),
+            "b": page("", last_id="x"),
+            "x": page("c"),
+            "c": page("de", False),
+        }
+        assert await follow(pages) == ["ab", "", "c", "de"]
+        fetched = {cursor: pages[cursor] for cursor in pages if cursor is not None}
+
+        async def fetch(cursor: str) -> Page[Item]:
+            return attrs.evolve(fetched[cursor], fetch=fetch)
+
+        records = attrs.evolve(pages[None], fetch=fetch)
+        assert [item.id async for item in records] == list("abcde")
+
+    async def test_a_server_without_has_more_ends_with_a_page_without_records(self) -> None:
+        pages = {None: page("ab", None), "b": page("c", None), "c": page("", None)}
+        assert await follow(pages) == ["ab", "c", ""]
+
+    async def test_a_list_that_breaks_off_says_so_behind_its_records(self) -> None:
+        assert await follow({None: page("ab"), "b": page("")}) == ["ab", "astray at None"]
+
+    async def test_a_failure_comes_behind_the_pages_before_it(self) -> None:
+        async def fetch(cursor: str) -> Page[Item]:
+            raise ConnectionError(cursor)
+
+        came: list[str] = []
+        with pytest.raises(ConnectionError, match="^b$"):
+            await pour(attrs.evolve(page("ab"), fetch=fetch).iter_pages(), came)
+        assert came == ["ab"]
+
+
+def astray(tail: int, circle: int) -> list[int]:
+    """The pages that come out of a list that, after `tail` pages, goes round and round."""
+    following = [*range(1, tail + circle), tail]
+
+    async def fetch(cursor: str) -> Page[Item]:
+        return numbered(following[int(cursor)])
+
+    def numbered(number: int) -> Page[Item]:
+        return attrs.evolve(page(), data=[Item(str(number))], fetch=fetch)
+
+    async def main() -> list[int]:
+        came: list[str] = []
+        with pytest.raises(PaginationError) as caught:
+            await pour(numbered(0).iter_pages(), came)
+        assert int(caught.value.cursor or "") >= tail
+        assert caught.value.request is RESPONSE.request
+        return [int(number) for number in came]
+
+    return asyncio.run(main())
+
+
+class TestCircles:  # rule 5
+    async def test_a_page_that_leads_to_itself_is_not_handed_out_again(self) -> None:
+        assert await follow({None: page("ab"), "b": page("ab")}) == ["ab", "astray at b"]
+        assert await follow({None: page("ab"), "b": page("cb")}) == ["ab", "astray at b"]
+
+    async def test_an_empty_page_that_leads_to_itself(self) -> None:
+        pages = {None: page("ab"), "b": page("", last_id="b")}
+        assert await follow(pages) == ["ab", "astray at b"]
+
+    @pytest.mark.parametrize("length", range(1, 20))
+    async def test_the_last_page_of_a_list_over_and_over(self, length: int) -> None:
+        # As sent by a server that forgets to say `has_more: false`, however long the list is.
+        letters = "abcdefghijklmnopqrstuvwxyz"[:length]
+        pages: dict[str | None, Page[Item]] = {None: page("a"), letters[-1]: page(letters[-1])}
+        pages |= {letter: page(after) for letter, after in pairwise(letters)}
+        assert await follow(pages) == [*letters, f"astray at {letters[-1]}"]
+
+    @thorough
+    @given(st.integers(0, 200), st.integers(1, 2))
+    @example(1, 1)
+    @example(3, 2)
+    def test_of_one_or_two_pages_show_before_any_record_comes_twice(
+        self, tail: int, circle: int
+    ) -> None:
+        assert astray(tail, circle) == list(range(tail + circle))
+
+    @thorough
+    @given(st.integers(0, 100), st.integers(1, 60))
+    def test_of_any_length_are_found(self, tail: int, circle: int) -> None:
+        came = astray(tail, circle)
+        assert came[: tail + circle] == list(range(tail + circle))
+        # Brent: the larger of both twice over, and once around.
+        assert len(came) <= 2 * max(tail, circle) + circle + 1
+
+    @thorough
+    @given(st.integers(1, 60))
+    def test_that_begin_at_once_are_found_within_three_rounds(self, circle: int) -> None:
+        assert len(astray(0, circle)) <= 3 * circle
+
+    @thorough
+    @given(st.integers(1, 200))
+    def test_a_list_that_goes_on_is_no_circle(self, length: int) -> None:
+        async def fetch(cursor: str) -> Page[Item]:
+            number = int(cursor) + 1
+            return attrs.evolve(page("", number < length), data=[Item(str(number))], fetch=fetch)
+
+        async def main() -> list[int]:
+            first = attrs.evolve(page("", length > 1), data=[Item("1")], fetch=fetch)
+            return [int(item.id) async for item in first]
+
+        assert asyncio.run(main()) == list(range(1, length + 1))

@@ -1,0 +1,92 @@
+"""What type checkers must understand of the public interface; checked, never run."""
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import assert_type
+
+import asyncckpt
+from asyncckpt import (
+    APIConnectionError,
+    APIStatusError,
+    AsyncClient,
+    FineTuningJob,
+    FineTuningJobCheckpoint,
+    JobFailure,
+    Metrics,
+    Page,
+    Pager,
+    Progress,
+    Timeout,
+)
+from asyncckpt.testing import Sandbox, faults
+
+
+async def key() -> str:
+    return "sk-..."
+
+
+async def clients() -> None:
+    async with AsyncClient() as client:
+        assert_type(client, AsyncClient)
+    AsyncClient(api_key="sk-...", timeout=None, max_retries=2)
+    AsyncClient(api_key=key, timeout=Timeout(total=20), default_query={"api-version": "1"})
+    assert_type(client.with_options(timeout=5), AsyncClient)
+
+
+async def checkpoints(client: AsyncClient) -> None:
+    pager = client.fine_tuning.jobs.checkpoints.list("ftjob-abc123", limit=20, max_records=5)
+    _ = assert_type(pager, Pager[FineTuningJobCheckpoint])
+    assert_type(pager.cursor, str | None)
+    async for checkpoint in pager:
+        assert_type(checkpoint, FineTuningJobCheckpoint)
+        assert_type(checkpoint.created, datetime)
+        assert_type(checkpoint.metrics, Metrics)
+        assert_type(checkpoint.metrics.full_valid_loss, float | None)
+    page = await pager
+    assert_type(page, Page[FineTuningJobCheckpoint])
+    assert_type(page.data, list[FineTuningJobCheckpoint])
+    assert_type(page.response.request_id, str | None)
+    assert_type(await page.get_next_page(), Page[FineTuningJobCheckpoint])
+    assert_type(pager.pages(), AsyncGenerator[Page[FineTuningJobCheckpoint], None])
+    async with pager as entered:
+        _ = assert_type(entered, Pager[FineTuningJobCheckpoint])
+
+
+async def many(client: AsyncClient) -> None:
+    jobs = client.fine_tuning.jobs
+    stream = jobs.checkpoints.list_many(jobs.list(), concurrency=20, on_error="collect")
+    async for checkpoint in stream:
+        assert_type(checkpoint, FineTuningJobCheckpoint)
+    assert_type(stream.failures, tuple[JobFailure, ...])
+    assert_type(stream.progress, Progress)
+    jobs.checkpoints.list_many(["ftjob-abc123"], ordered=True, on_error=print)
+
+
+async def jobs(client: AsyncClient) -> None:
+    assert_type(await client.fine_tuning.jobs.retrieve("ftjob-abc123"), FineTuningJob)
+    async for job in client.fine_tuning.jobs.list(metadata={"team": "search"}):
+        assert_type(job.status, str)
+        assert_type(job.finished, datetime | None)
+
+
+async def errors(client: AsyncClient) -> None:
+    try:
+        await client.fine_tuning.jobs.checkpoints.list("ftjob-abc123")
+    except APIStatusError as error:
+        assert_type(error.status_code, int)
+        assert_type(error.code, str | None)
+    except APIConnectionError as error:
+        assert_type(error.request_id, str | None)
+
+
+def records(checkpoint: FineTuningJobCheckpoint) -> None:
+    fields = asyncckpt.converter.unstructure(checkpoint)
+    same = asyncckpt.converter.structure(fields, FineTuningJobCheckpoint)
+    assert_type(same, FineTuningJobCheckpoint)
+    assert_type(asyncckpt.converter.loads(b"{}", FineTuningJobCheckpoint), FineTuningJobCheckpoint)
+
+
+async def sandbox() -> None:
+    async with Sandbox(jobs=3) as running, running.client(max_retries=0) as client:
+        assert_type(client, AsyncClient)
+        running.inject(faults.Status(500), times=2)
