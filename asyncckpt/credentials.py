@@ -42,6 +42,11 @@ class Credentials:
         """What must not show anywhere."""
         return () if self._key is None else (self._key,)
 
+    @property
+    def known(self) -> str | None:
+        """The key to send, if it need not be asked for."""
+        return self._key
+
     async def current(self) -> str | None:
         """The key to send, or None to send none; asks for it if it has not been asked for yet.
 

@@ -18,7 +18,7 @@ import asyncio
 import functools
 import re
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Final, Protocol
 
 import aiohttp
@@ -43,7 +43,7 @@ def is_mocked() -> bool:
 class Exchange(Protocol):
     """Makes one GET request."""
 
-    async def get(
+    def get(
         self,
         url: str,
         headers: Mapping[str, str],
@@ -51,7 +51,7 @@ class Exchange(Protocol):
         timeout: Timeout,
         max_body_bytes: int,
         on_wire: Callable[[], None],
-    ) -> Response:
+    ) -> Coroutine[object, object, Response]:
         """Make one GET request, and read the answer to its end.
 
         Args:

@@ -9,6 +9,8 @@ from typing import Final
 
 import attrs
 
+from asyncckpt.protocol import carries_credentials
+
 __all__ = ["DEFAULT_TIMEOUT", "NOT_GIVEN", "NotGiven", "RequestOptions", "Timeout"]
 
 
@@ -100,6 +102,10 @@ def _positive(meaning: str) -> Callable[[object, attrs.Attribute[float], float],
     return lambda _, field, value: check_number(field.name, value, meaning, above=0)
 
 
+def _whether_headers_authenticate(options: RequestOptions) -> bool:
+    return carries_credentials(options.headers)
+
+
 @attrs.frozen(kw_only=True)
 class RequestOptions:
     """What applies to each request of one call."""
@@ -109,4 +115,8 @@ class RequestOptions:
     max_wait: float = attrs.field(validator=_positive("seconds"))
     max_body_bytes: int = attrs.field(validator=_at_least(1))
     headers: Mapping[str, str] = attrs.field(repr=False)
+    carries_credentials: bool = attrs.field(
+        init=False,
+        default=attrs.Factory(_whether_headers_authenticate, takes_self=True),
+    )
     query: Mapping[str, str] = attrs.field(repr=False)

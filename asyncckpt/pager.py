@@ -79,7 +79,7 @@ class Pager(Generic[RecordT]):
         self._after = after
         self._prefetch = prefetch
         self._max_records = max_records
-        self._cursor = after
+        self._last_record: RecordT | None = None
         # An iteration that is dropped ends at once, so it is held weakly; its reader ends a few
         # turns of the event loop later, and is held until then.
         self._iterations: weakref.WeakSet[AsyncGenerator[object, None]] = weakref.WeakSet()
@@ -88,7 +88,7 @@ class Pager(Generic[RecordT]):
     @property
     def cursor(self) -> str | None:
         """The `after` that resumes behind the last record handed out; None at the beginning."""
-        return self._cursor
+        return self._after if self._last_record is None else self._last_record.id
 
     def __aiter__(self) -> AsyncGenerator[RecordT, None]:
         """Iterate over all records, page after page, fetching ahead.
@@ -154,7 +154,7 @@ class Pager(Generic[RecordT]):
 
     async def _first_page(self) -> Page[RecordT]:
         page = await Walk(self._fetch, self._after, self._max_records).next_page(ignore)
-        self._cursor = page.data[-1].id if page.data else self._after
+        self._last_record = page.data[-1] if page.data else None
         return page
 
     async def _iterate_records(self) -> AsyncGenerator[RecordT, None]:
@@ -162,7 +162,7 @@ class Pager(Generic[RecordT]):
         try:
             while (page := await reader.next_page()) is not None:
                 for record in page.data:
-                    self._cursor = record.id
+                    self._last_record = record
                     yield record
         finally:
             await self._end(reader)
@@ -172,13 +172,13 @@ class Pager(Generic[RecordT]):
         try:
             while (page := await reader.next_page()) is not None:
                 if page.data:
-                    self._cursor = page.data[-1].id
+                    self._last_record = page.data[-1]
                 yield page
         finally:
             await self._end(reader)
 
     def _begin(self) -> _Reader[RecordT]:
-        self._cursor = self._after
+        self._last_record = None
         reader = _Reader(self._fetch, self._after, self._prefetch, self._max_records)
         self._readers.add(reader)
         return reader

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import attrs
@@ -99,12 +99,12 @@ class Sender:
     def __init__(self, session: SessionManager) -> None:
         self._session = session
 
-    async def send(
+    def send(
         self,
         call: Call,
         decode: Callable[[Response], _T],
         on_wire: Callable[[], None],
-    ) -> _T:
+    ) -> Coroutine[object, object, _T]:
         """Send a call until it succeeds, or nothing more can be done for it.
 
         Args:
@@ -113,13 +113,13 @@ class Sender:
             on_wire: Called when the request is on the wire, or has to wait before it can be.
 
         Returns:
-            What `decode` returned.
+            To be awaited: what `decode` returned.
 
         Raises:
             APIError: See `asyncckpt.errors`; a note on it says how often it was tried.
             RuntimeError: The client is closed, or in use by another event loop.
         """
-        return await self._session.run(_Sending(call, decode, on_wire).run)
+        return self._session.run(_Sending(call, decode, on_wire).run)
 
 
 class _Sending(Generic[_T]):
@@ -153,19 +153,26 @@ class _Sending(Generic[_T]):
             _log.debug("trying again (retry %d) after %r", self._retries, error)
 
     async def _attempt(self, exchange: Exchange) -> Response:
-        self._key = await self._account.credentials.current()
-        ticket = await self._take_turn()
-        accepted_before = self._account.gate.pacer.accepted_count
+        gate, credentials = self._account.gate, self._account.credentials
+        self._key = credentials.known or await credentials.current()
+        ticket = gate.enter_at_once()
+        if ticket is None:
+            ticket = await self._wait_for_turn()
+        self._attempts += 1
+        self._call.tally.requests += 1
+        accepted_before = gate.pacer.accepted_count
         problem = None
         try:
-            response = await self._follow_redirects(exchange)
+            response = await self._get(exchange, self._call.url, self._headers())
+            if 300 <= response.status_code < 400:
+                response = await self._follow_redirects(exchange, response)
         except protocol.BodyTooLongError as error:
             response, problem = error.response, str(error)
         except BaseException:
-            self._account.gate.lost(ticket)
+            gate.lost(ticket)
             raise
         self._report(ticket, response)
-        self._others_accepted = self._account.gate.pacer.accepted_count > accepted_before
+        self._others_accepted = gate.pacer.accepted_count > accepted_before
         if not 200 <= response.status_code < 300:
             raise protocol.status_error(self._masked(response))
         if problem is not None:
@@ -186,52 +193,55 @@ class _Sending(Generic[_T]):
                 self._masked(response), str(error), error.path
             ) from None
 
-    async def _take_turn(self) -> Ticket:
+    async def _wait_for_turn(self) -> Ticket:
         """Wait until the pace of the whole client lets this request through."""
-        gate = self._account.gate
-        ticket = gate.enter_at_once()
-        if ticket is None:
-            self._on_wire()
-            began = time.monotonic()
-            try:
-                async with asyncio.timeout(self._call.options.max_wait - self._waited):
-                    ticket, _ = await gate.enter()
-            except TimeoutError:
-                raise self._waited_too_long() from None
-            finally:
-                self._count_wait(time.monotonic() - began)
-        self._attempts += 1
-        self._call.tally.requests += 1
+        self._on_wire()
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._call.options.max_wait - self._waited):
+                ticket, _ = await self._account.gate.enter()
+        except TimeoutError:
+            raise self._waited_too_long() from None
+        finally:
+            self._count_wait(time.monotonic() - began)
         return ticket
 
-    async def _follow_redirects(self, exchange: Exchange) -> Response:
-        options = self._call.options
-        url, headers = self._call.url, options.headers
+    def _headers(self) -> Mapping[str, str]:
+        headers = self._call.options.headers
         # Headers that authenticate by themselves are for another provider than the key may be.
-        if self._key is not None and not protocol.carries_credentials(headers):
-            headers = {**headers, "Authorization": f"Bearer {self._key}"}
-        redirects = 0
-        while True:
-            response = await exchange.get(
-                url,
-                headers,
-                timeout=options.timeout,
-                max_body_bytes=options.max_body_bytes,
-                on_wire=self._on_wire,
-            )
+        if self._key is None or self._call.options.carries_credentials:
+            return headers
+        return {**headers, "Authorization": f"Bearer {self._key}"}
+
+    def _get(
+        self, exchange: Exchange, url: str, headers: Mapping[str, str]
+    ) -> Coroutine[object, object, Response]:
+        options = self._call.options
+        return exchange.get(
+            url,
+            headers,
+            timeout=options.timeout,
+            max_body_bytes=options.max_body_bytes,
+            on_wire=self._on_wire,
+        )
+
+    async def _follow_redirects(self, exchange: Exchange, response: Response) -> Response:
+        url, headers = self._call.url, self._headers()
+        for _ in range(protocol.MAX_REDIRECTS):
             redirect = protocol.redirect_of(url, response.status_code, response.headers)
             if redirect is None:
                 return response
             if not redirect.same_origin:
                 headers = PUBLIC_HEADERS
             url = redirect.url
-            redirects += 1
-            if redirects > protocol.MAX_REDIRECTS:
-                raise APIConnectionError(
-                    f"Redirected more than {protocol.MAX_REDIRECTS} times",
-                    request=response.request,
-                    is_final=True,
-                )
+            response = await self._get(exchange, url, headers)
+        if protocol.redirect_of(url, response.status_code, response.headers) is None:
+            return response
+        raise APIConnectionError(
+            f"Redirected more than {protocol.MAX_REDIRECTS} times",
+            request=response.request,
+            is_final=True,
+        )
 
     def _report(self, ticket: Ticket, response: Response) -> None:
         hints = protocol.within_reason(protocol.rate_limit_hints(response.headers, time.time()))

@@ -154,6 +154,7 @@ class SessionManager:
         return bound
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> _LoopBound:
+        _make_large_blocks_cheap()
         if self._lent is not None:
             return _LoopBound(loop, self._lent, SessionExchange(self._lent))
         session = aiohttp.ClientSession(
@@ -165,6 +166,16 @@ class SessionManager:
         is_plain = not self._trust_env and not self._trace_configs
         exchange = PoolExchange(session) if is_plain else SessionExchange(session)
         return _LoopBound(loop, session, exchange)
+
+
+def _make_large_blocks_cheap() -> None:
+    """Have glibc keep blocks of up to 1 MiB in the process once they are freed.
+
+    asyncio receives into blocks of 256 KiB. Until a larger one has been freed, glibc maps each
+    anew, and the page faults cost a page of records more than parsing it as HTTP does. See
+    mallopt(3), M_MMAP_THRESHOLD: the first free of a larger block raises the threshold.
+    """
+    bytes(2**20)
 
 
 def _this_task() -> asyncio.Task[object]:
