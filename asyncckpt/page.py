@@ -84,16 +84,19 @@ class Page(Generic[RecordT]):
     fetch: Callable[[str], Awaitable[Page[RecordT]]] = attrs.field(repr=False, kw_only=True)
 
     def has_next_page(self) -> bool:
-        """Whether there is a page after this one."""
-        return self.next_page_info() is not None
-
-    def next_page_info(self) -> PageInfo | None:
-        """What to ask for to get the page after this one; None if there is none.
+        """Whether there is a page after this one.
 
         Raises:
             PaginationError: The server says that there is more, and gives no way to it.
         """
-        cursor = self.next_cursor()
+        return self.next_cursor() is not None
+
+    def next_page_info(self) -> PageInfo | None:
+        """What to ask for to get the page after this one; None if there is nothing to go on from.
+
+        As in the official SDK it is given for the last page as well; `has_next_page` tells.
+        """
+        cursor = self._cursor()
         return None if cursor is None else PageInfo({"after": cursor})
 
     def next_cursor(self) -> str | None:
@@ -102,33 +105,32 @@ class Page(Generic[RecordT]):
         Raises:
             PaginationError: The server says that there is more, and gives no way to it.
         """
-        if self.has_more is False:
+        if self.has_more is False or (self.has_more is None and not self.data):
             return None
-        if self.data:
-            return self.data[-1].id
-        if self.has_more is None:
-            return None
-        if self.last_id:
-            return self.last_id
-        raise PaginationError(
-            "The server says has_more, but sent no records and no last_id to go on from; "
-            "the list may be incomplete",
-            cursor=None,
-            request=self.response.request,
-        )
+        cursor = self._cursor()
+        if cursor is None:
+            raise PaginationError(
+                "The server says has_more, but sent no records and no last_id to go on from; "
+                "the list may be incomplete",
+                cursor=None,
+                request=self.response.request,
+            )
+        return cursor
+
+    def _cursor(self) -> str | None:
+        return self.data[-1].id if self.data else self.last_id or None
 
     async def get_next_page(self) -> Page[RecordT]:
-        """Fetch the page after this one.
+        """Fetch the page after this one; after the last one that is a page without records.
 
         Raises:
-            RuntimeError: This is the last page; ask `has_next_page` first.
-            PaginationError: The server gives no way to the next page.
+            RuntimeError: There is nothing to go on from; ask `has_next_page` first.
             APIError: The request failed; see `asyncckpt.errors`.
         """
-        cursor = self.next_cursor()
-        if cursor is None:
-            raise RuntimeError("this is the last page; ask page.has_next_page() first")
-        return await self.fetch(cursor)
+        info = self.next_page_info()
+        if info is None:
+            raise RuntimeError("there is no page after this one; ask page.has_next_page() first")
+        return await self.fetch(info.params["after"])
 
     async def iter_pages(self) -> AsyncGenerator[Page[RecordT], None]:
         """Iterate over this page and all after it, one request at a time.
