@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from . import plan, plots
+from . import plan, plots, summary
 from .harness import Measurement, Summary, ratio
 from .plots import LABELS
 from .results import Results
@@ -36,6 +36,7 @@ def write(results: Results) -> None:
     for name, draw in _PLOTS.items():
         draw(results, DOCS / _IMAGES / f"{name}.svg")
     (DOCS / "benchmarks.md").write_text("\n".join(_page(results)))
+    summary.write(results)
 
 
 _PLOTS: Final[dict[str, Callable[[Results, Path], None]]] = {
