@@ -1,7 +1,8 @@
 """Lists the checkpoints of fine-tuning jobs, and fetches the next page while you use this one."""
 
+from typing import TYPE_CHECKING
+
 from asyncckpt.client import AsyncClient
-from asyncckpt.codec import converter
 from asyncckpt.errors import (
     APIConnectionError,
     APIError,
@@ -25,6 +26,9 @@ from asyncckpt.options import NOT_GIVEN, NotGiven, Timeout
 from asyncckpt.page import Page, PageInfo
 from asyncckpt.pager import Pager
 from asyncckpt.records import FineTuningJob, FineTuningJobCheckpoint, Metrics
+
+if TYPE_CHECKING:
+    from asyncckpt.conversion import converter
 
 __version__ = "0.1.0"
 
@@ -62,3 +66,11 @@ __all__ = [
     "__version__",
     "converter",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "converter":
+        from asyncckpt.conversion import converter
+
+        return converter
+    raise AttributeError(f"module 'asyncckpt' has no attribute {name!r}")

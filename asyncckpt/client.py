@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import ssl as tls
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -29,6 +28,8 @@ from asyncckpt.retry_budget import RetryBudget
 from asyncckpt.sender import PUBLIC_HEADERS, Account, Sender
 
 if TYPE_CHECKING:
+    import ssl as tls
+
     import aiohttp
 
     from asyncckpt.session import SessionManager

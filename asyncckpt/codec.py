@@ -1,11 +1,7 @@
-"""Bytes to records, and records to and from plain data.
+"""Bytes to records: what stands between an answer of the API and its user's loop.
 
-Two roads, for two needs:
-
-* `decode` reads an answer of the API. It is on the path of every record, so it is msgspec's: types
-  are checked as the JSON is parsed, and an unknown field is kept in `.extra`.
-* `converter` is for everything else a record may have to become: dicts, JSON, rows, a record class
-  of your own. It is cattrs', made to be extended with hooks.
+It is on the path of every record, so it is msgspec's: types are checked as the JSON is parsed. An
+unknown field is kept in `.extra`. Records to and from plain data are in `conversion`.
 
 How `decode` keeps unknown fields without paying for it. For each record class it makes a *wire*
 class, a msgspec struct of the same fields that forbids unknown ones; parsing into that and
@@ -23,15 +19,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
-import cattrs
 import msgspec
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
-from cattrs.preconf.msgspec import MsgspecJsonConverter
-from cattrs.preconf.msgspec import make_converter as make_json_converter
 
 from asyncckpt.records import NO_EXTRA, Extra
 
-__all__ = ["CutBodyError", "Decoder", "converter"]
+__all__ = ["CutBodyError", "Decoder", "MismatchError", "record_fields"]
 
 _T = TypeVar("_T")
 
@@ -125,7 +117,7 @@ def _can_be_wire_field(name: str) -> bool:
 
 
 @functools.cache
-def _record_fields(cls: type) -> Mapping[str, Any]:
+def record_fields(cls: type) -> Mapping[str, Any]:
     """The types of the fields that the API knows, by name."""
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in attrs.fields(cls) if field.name != "extra"}
@@ -151,7 +143,7 @@ def _wire_class(cls: type, unknown: _UnknownFields) -> type[msgspec.Struct]:
         if field.name == "extra":
             continue
         wire_type = _replace_records(
-            _record_fields(cls)[field.name], lambda record: _wire_class(record, unknown)
+            record_fields(cls)[field.name], lambda record: _wire_class(record, unknown)
         )
         if field.default is attrs.NOTHING:
             fields.append((field.name, wire_type))
@@ -199,7 +191,7 @@ def _sort_out(value: Any, annotation: Any, found: set[tuple[type, str]]) -> Any:
     if isinstance(annotation, type) and attrs.has(annotation):
         if not isinstance(value, dict):
             return value
-        known = _record_fields(annotation)
+        known = record_fields(annotation)
         fields = cast("dict[str, Any]", value)
         unknown = {name: part for name, part in fields.items() if name not in known}
         found.update((annotation, name) for name in unknown)
@@ -215,70 +207,3 @@ def _sort_out(value: Any, annotation: Any, found: set[tuple[type, str]]) -> Any:
         else:
             value = _sort_out(value, argument, found)
     return value
-
-
-def _may_be_left_out(field: attrs.Attribute[Any]) -> bool:
-    return field.default is None and "always_sent" not in field.metadata
-
-
-def _has_extra(cls: type) -> bool:
-    return attrs.has(cls) and getattr(attrs.fields_dict(cls).get("extra"), "type", None) in (
-        Extra,
-        "Extra",
-    )
-
-
-def _structure_keeping_extra(
-    cls: type[_T], converter: cattrs.Converter
-) -> Callable[[Mapping[str, Any], Any], _T]:
-    record_type: type = cls
-    known = _record_fields(record_type)
-    structure = make_dict_structure_fn(cls, converter, extra=override(omit=True))
-
-    def structure_record(fields: Mapping[str, Any], _: Any) -> _T:
-        record = structure(fields, cls)
-        unknown = {name: part for name, part in fields.items() if name not in known}
-        return attrs.evolve(record, extra=unknown) if unknown else record  # type: ignore[misc]
-
-    return structure_record
-
-
-def _unstructure_with_extra(
-    cls: type, converter: cattrs.Converter
-) -> Callable[[Any], dict[str, Any]]:
-    overrides: dict[str, Any] = {
-        field.name: override(omit=field.name == "extra", omit_if_default=_may_be_left_out(field))
-        for field in attrs.fields(cls)
-    }
-    unstructure: Callable[[Any], dict[str, Any]] = make_dict_unstructure_fn(
-        cls, converter, **overrides
-    )
-
-    def unstructure_record(record: Any) -> dict[str, Any]:
-        fields = unstructure(record)
-        if record.extra:
-            fields.update(record.extra)
-        return fields
-
-    return unstructure_record
-
-
-def _make_converter() -> MsgspecJsonConverter:
-    made = make_json_converter()
-    # What the API leaves open, a grader's settings for one, stays as it is.
-    made.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)
-    made.register_structure_hook_factory(_has_extra, _structure_keeping_extra)
-    made.register_unstructure_hook_factory(_has_extra, _unstructure_with_extra)
-    return made
-
-
-converter: Final[MsgspecJsonConverter] = _make_converter()
-"""Records to and from dicts (`unstructure`, `structure`) and JSON (`dumps`, `loads`), without loss.
-
-What a record names and what it keeps in `.extra` are written side by side, as the API sends them. A
-field that the API may leave out is left out when it is None.
-
-It is an ordinary cattrs converter: ``converter.structure(fields, YourRecord)`` fills any attrs
-class, `asyncckpt.records.extra_field` lets yours keep unknown fields too, and hooks may be
-registered; make them on ``converter.copy()`` if the change should stay yours.
-"""

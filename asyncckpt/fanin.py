@@ -281,6 +281,7 @@ class _Source:
         self._jobs = jobs
         self._iterator: Iterator[object] | AsyncIterator[object] | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._is_exhausted = False
 
     async def draw(self) -> object:
         """The next job.
@@ -292,13 +293,17 @@ class _Source:
         if self._iterator is None:
             jobs = self._jobs
             self._iterator = aiter(jobs) if isinstance(jobs, AsyncIterable) else iter(jobs)
-        if isinstance(self._iterator, AsyncIterator):
-            async with self._one_at_a_time:
-                job = await anext(self._iterator)
-        else:
+        async with self._one_at_a_time:
+            if self._is_exhausted:
+                raise StopAsyncIteration
             try:
-                job = next(self._iterator)
-            except StopIteration:
+                if isinstance(self._iterator, AsyncIterator):
+                    job = await anext(self._iterator)
+                else:
+                    job = next(self._iterator)
+            except (StopIteration, StopAsyncIteration):
+                # A source like a queue would wait for ever when asked once more.
+                self._is_exhausted = True
                 raise StopAsyncIteration from None
         self.drawn += 1
         return job

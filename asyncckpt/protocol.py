@@ -5,7 +5,6 @@ Everything here is a function of its arguments, and each policy of the client st
 
 from __future__ import annotations
 
-import email.utils
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -296,6 +295,9 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     seconds = _number(value)
     if seconds is not None or value is None:
         return seconds
+    # It costs an import what half of this package does, and is hardly ever needed.
+    import email.utils
+
     try:
         date = email.utils.parsedate_to_datetime(value)
         if date.tzinfo is None:

@@ -57,6 +57,6 @@ def _table(results: Results) -> Iterator[str]:
     )
     params = limited[0].params
     yield (
-        f"| {params['jobs']} jobs of {params['pages']} pages, limit of {params['rate']:g} requests/s "
+        f"| {params['jobs']} jobs of {params['pages']} pages, {params['rate']:g} requests/s "
         f"| {ours} | | {theirs} |"
     )
