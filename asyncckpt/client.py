@@ -21,6 +21,7 @@ from asyncckpt.options import (
     RequestOptions,
     Timeout,
     check_count,
+    check_number,
 )
 from asyncckpt.pacing import Pacer
 from asyncckpt.resources import AsyncFineTuning, Endpoint
@@ -42,6 +43,10 @@ DEFAULT_MAX_WAIT: Final = 120.0
 DEFAULT_MAX_BODY_BYTES: Final = 64 * 2**20
 DEFAULT_CONNECTION_LIMIT: Final = 256
 DEFAULT_RETRY_BUDGET: Final = 500
+
+_TWO_KEYS: Final = (
+    "there are two keys: api_key, and default_headers with 'Authorization' or 'api-key'; give one"
+)
 
 
 class AsyncClient:
@@ -85,8 +90,9 @@ class AsyncClient:
             api_key: The key, or an async callable that returns it: asked when a key is first
                 needed, and again when the server refuses the one it gave with 401. Default:
                 ``OPENAI_API_KEY``, unless `default_headers` carry ``Authorization`` or ``api-key``.
-            organization: Sent as ``OpenAI-Organization``; default: ``OPENAI_ORG_ID``.
-            project: Sent as ``OpenAI-Project``; default: ``OPENAI_PROJECT_ID``.
+            organization: Sent as ``OpenAI-Organization``; default: ``OPENAI_ORG_ID``; ``""`` sends
+                none.
+            project: Sent as ``OpenAI-Project``; default: ``OPENAI_PROJECT_ID``; ``""`` sends none.
             base_url: Where the API is, with or without a path, a query or a trailing slash;
                 default: ``OPENAI_BASE_URL``, or else ``https://api.openai.com/v1``.
             timeout: Seconds for one attempt in all, or a `Timeout`; None for no limit; default:
@@ -115,14 +121,19 @@ class AsyncClient:
             OpenAIError: There is no API key.
             TypeError: An argument is of the wrong type.
             ValueError: An argument has a value that cannot be: a base URL that is none, a timeout
-                of
-                0, a key with a line break; or options of an own session beside a lent one.
+                of 0, a key with a line break; two keys at once; or options of an own session beside
+                a lent one.
         """
-        bare_url, url_query = protocol.parse_base_url(
-            base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
-        )
+        if base_url is None:
+            base_url = os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+        bare_url, url_query = protocol.parse_base_url(base_url)
         extra_headers = protocol.check_headers("default_headers", default_headers)
         check_count("prefetch", prefetch, least=0)
+        if max_requests_per_second is not None:
+            meaning = "requests a second, or None for no limit"
+            check_number("max_requests_per_second", max_requests_per_second, meaning, above=0)
+        if retry_budget is not None:
+            check_count("retry_budget", retry_budget, least=0)
         self._max_requests_per_second = max_requests_per_second
         self._retry_budget = retry_budget
         self._session = _session_manager(session, connection_limit, ssl, trust_env, trace_configs)
@@ -130,6 +141,7 @@ class AsyncClient:
             sender=Sender(self._session),
             account=self._new_account(_credentials(api_key, extra_headers)),
             base_url=bare_url,
+            url_query=url_query,
             defaults=RequestOptions(
                 timeout=DEFAULT_TIMEOUT if isinstance(timeout, NotGiven) else Timeout.of(timeout),
                 max_retries=max_retries,
@@ -138,7 +150,7 @@ class AsyncClient:
                 headers=protocol.merge_headers(
                     {**PUBLIC_HEADERS, **_scope_headers(organization, project)}, extra_headers
                 ),
-                query={**url_query, **protocol.check_query("default_query", default_query)},
+                query=protocol.check_query("default_query", default_query),
             ),
             prefetch=prefetch,
         )
@@ -200,27 +212,35 @@ class AsyncClient:
             ValueError: An argument has a value that cannot be.
         """
         endpoint = self._endpoint
-        options = endpoint.options(
-            extra_headers={
-                **_scope_headers(organization, project, environ={}),
-                **(default_headers or {}),
+        new_headers = protocol.check_headers("default_headers", default_headers)
+        if api_key is not None and protocol.carries_credentials(new_headers):
+            raise ValueError(_TWO_KEYS)
+        headers = endpoint.defaults.headers
+        if api_key is not None:
+            headers = protocol.without_credentials(headers)
+        options = attrs.evolve(
+            endpoint.defaults,
+            headers=protocol.merge_headers(
+                headers, {**_scope_headers(organization, project, environ={}), **new_headers}
+            ),
+            query={
+                **endpoint.defaults.query,
+                **protocol.check_query("default_query", default_query),
             },
-            extra_query=default_query,
-            timeout=timeout,
-            max_retries=max_retries,
-            max_wait=max_wait,
         )
+        options = options.changed(timeout=timeout, max_retries=max_retries, max_wait=max_wait)
         if max_body_bytes is not None:
             options = attrs.evolve(options, max_body_bytes=max_body_bytes)
-        bare_url, url_query = endpoint.base_url, dict[str, str]()
+        bare_url, url_query = endpoint.base_url, endpoint.url_query
         if base_url is not None:
             bare_url, url_query = protocol.parse_base_url(base_url)
-            options = attrs.evolve(options, query={**options.query, **url_query})
         if prefetch is not None:
             check_count("prefetch", prefetch, least=0)
         account = endpoint.account
         if api_key is not None:
             account = self._new_account(Credentials(api_key))
+        elif protocol.carries_credentials(new_headers):
+            account = self._new_account(Credentials(None))
         elif organization is not None or project is not None or base_url is not None:
             account = self._new_account(account.credentials)
         other = AsyncClient.__new__(AsyncClient)
@@ -230,6 +250,7 @@ class AsyncClient:
             endpoint,
             account=account,
             base_url=bare_url,
+            url_query=url_query,
             defaults=options,
             prefetch=endpoint.prefetch if prefetch is None else prefetch,
         )
@@ -258,6 +279,8 @@ class AsyncClient:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if "_endpoint" not in self.__dict__:
+            return "<AsyncClient that could not be set up>"
         return f"<AsyncClient {self.base_url}{' closed' if self.is_closed else ''}>"
 
     def _new_account(self, credentials: Credentials) -> Account:
@@ -272,6 +295,8 @@ class AsyncClient:
 def _credentials(
     api_key: str | APIKeySource | None, default_headers: Mapping[str, str]
 ) -> Credentials:
+    if api_key is not None and protocol.carries_credentials(default_headers):
+        raise ValueError(_TWO_KEYS)
     if api_key is not None:
         return Credentials(api_key)
     if protocol.carries_credentials(default_headers):
@@ -292,8 +317,10 @@ def _scope_headers(
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     scope = {
-        "OpenAI-Organization": organization or environ.get("OPENAI_ORG_ID"),
-        "OpenAI-Project": project or environ.get("OPENAI_PROJECT_ID"),
+        "OpenAI-Organization": (
+            environ.get("OPENAI_ORG_ID") if organization is None else organization
+        ),
+        "OpenAI-Project": environ.get("OPENAI_PROJECT_ID") if project is None else project,
     }
     return protocol.check_headers(
         "organization and project", {header: value for header, value in scope.items() if value}
@@ -317,8 +344,9 @@ def _session_manager(
             "the aiohttp.ClientSession that is lent, or lend none"
         )
     # aiohttp is most of what an import of this package would cost; records need none of it.
-    from asyncckpt.session import SessionManager
+    from asyncckpt.session import SessionManager, check_session
 
+    check_session(session, ssl)
     return SessionManager(
         session=session,
         connection_limit=connection_limit or DEFAULT_CONNECTION_LIMIT,

@@ -47,6 +47,11 @@ class Credentials:
         """The key to send, if it need not be asked for."""
         return self._key
 
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether there is a callable to ask for a key."""
+        return self._source is not None
+
     async def current(self) -> str | None:
         """The key to send, or None to send none; asks for it if it has not been asked for yet.
 

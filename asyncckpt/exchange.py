@@ -191,7 +191,8 @@ class PoolExchange:
                 on_wire()
                 while True:
                     answer, payload = await protocol.read()
-                    if answer.code >= 200:
+                    # 101 is final: nothing else follows it (RFC 9110, section 15.2.2).
+                    if answer.code >= 200 or answer.code == 101:
                         return connection, answer, payload
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
                 connection.close()

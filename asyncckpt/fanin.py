@@ -131,6 +131,7 @@ class FanIn(Generic[RecordT]):
         # Held weakly, for an iteration that is dropped ends at once.
         self._iteration: weakref.ref[AsyncGenerator[RecordT, None]] | None = None
         self._crew: _Crew[RecordT] | None = None
+        self._is_closed = False
 
     @property
     def failures(self) -> tuple[JobFailure, ...]:
@@ -163,8 +164,10 @@ class FanIn(Generic[RecordT]):
             Exception: What the source of the jobs, or an `on_error` callable, raises.
             RuntimeError: The client is closed, or the stream was read before.
         """
-        if self._iteration is not None:
-            raise RuntimeError("this stream was read before; call list_many again for another")
+        if self._iteration is not None or self._is_closed:
+            raise RuntimeError(
+                "this stream was read before, or closed; call list_many again for another"
+            )
         iteration = self._iterate()
         self._iteration = weakref.ref(iteration)
         return iteration
@@ -184,6 +187,7 @@ class FanIn(Generic[RecordT]):
 
     async def aclose(self) -> None:
         """End the iteration, and wait until nothing of it is left."""
+        self._is_closed = True
         await self._end()
         iteration = self._iteration() if self._iteration is not None else None
         if iteration is not None:
@@ -207,12 +211,13 @@ class FanIn(Generic[RecordT]):
             await self._end()
 
     async def _end(self) -> None:
-        crew, self._crew = self._crew, None
         try:
-            if crew is not None:
-                await crew.aclose()
+            if self._crew is not None:
+                await self._crew.aclose()
         finally:
             await self._source.aclose()
+        # The crew refers to this object; without this the two would keep each other.
+        self._crew = None
 
     async def _meet(self, failure: JobFailure) -> None:
         self._failed += 1
@@ -227,11 +232,19 @@ class FanIn(Generic[RecordT]):
 
     async def _work(self, crew: _Crew[RecordT]) -> None:
         """List job after job until the source is exhausted."""
-        while not crew.is_stopping:
+        while crew.may_begin_another():
             await crew.lanes.admit()
+            if not crew.may_begin_another():
+                return
             try:
                 job = await self._source.draw()
             except StopAsyncIteration:
+                return
+            except Exception as failure:
+                # Jobs that were drawn before are listed to their end.
+                crew.fail(failure, cancel=False)
+                return
+            if not crew.may_begin_another():
                 return
             crew.hire()
             lane = await crew.lanes.open()
@@ -245,20 +258,28 @@ class FanIn(Generic[RecordT]):
     ) -> None:
         job_id = job.id if isinstance(job, FineTuningJob) else job
         try:
-            # An id that is none is a failure of that job as well: the source may be a file.
-            walk = Walk(self._fetch_of(job_id), None, self._max_records_per_job)
+            fetch = self._fetch_of(job_id)
+        except (TypeError, ValueError) as error:
+            # An id that is none is a failure of that job: the source may be a file.
+            error.add_note(f"asyncckpt was about to list job {job_id!r}")
+            await self._fail(JobFailure(str(job_id), error), lane, crew)
+            return
+        try:
+            walk = Walk(fetch, None, self._max_records_per_job)
             while not walk.is_over:
                 await lane.put(await walk.next_page(ignore))
             self._jobs_done += 1
-        except (APIError, TypeError, ValueError) as error:
-            if isinstance(error, APIError):
-                error.fine_tuning_job_id = str(job_id)
-            else:
-                error.add_note(f"asyncckpt was about to list job {job_id!r}")
-            if self._on_error == "raise":
-                # In order, the jobs before this one are still to be handed out.
-                crew.stop(cancel=not self._ordered)
-            await lane.put(JobFailure(str(job_id), error))
+        except APIError as error:
+            error.fine_tuning_job_id = str(job_id)
+            await self._fail(JobFailure(str(job_id), error), lane, crew)
+
+    async def _fail(
+        self, failure: JobFailure, lane: _Channel[_Item[RecordT]], crew: _Crew[RecordT]
+    ) -> None:
+        if self._on_error == "raise":
+            # In order, the jobs before this one are still to be handed out.
+            crew.stop(cancel=not self._ordered)
+        await lane.put(failure)
 
 
 _Item: TypeAlias = Page[RecordT] | JobFailure
@@ -268,7 +289,7 @@ class _Source:
     """Draws jobs one at a time, whoever asks; an async iterable cannot be asked twice at once."""
 
     def __init__(self, jobs: Jobs) -> None:
-        if isinstance(jobs, str | FineTuningJob):
+        if isinstance(jobs, str | bytes | FineTuningJob):
             raise TypeError(
                 "jobs must be several: ids or FineTuningJob records from an iterable or async "
                 "iterable; for a single job use list()"
@@ -311,10 +332,11 @@ class _Source:
     async def aclose(self) -> None:
         """Close the source's own iteration, if it has begun and can be closed."""
         iterator: object = self._iterator
-        if isinstance(iterator, AsyncGenerator):
-            await iterator.aclose()
-        elif isinstance(iterator, Generator):
-            iterator.close()
+        async with self._one_at_a_time:
+            if isinstance(iterator, AsyncGenerator):
+                await iterator.aclose()
+            elif isinstance(iterator, Generator):
+                iterator.close()
 
 
 class _Channel(Generic[_T]):
@@ -345,10 +367,11 @@ class _Channel(Generic[_T]):
             await self._getting
         item = self._items.popleft()
         while self._putting and len(self._items) < self._capacity:
+            # Also that of a task that was cancelled meanwhile: it was there before.
             turn, waiting = self._putting.popleft()
+            self._items.append(waiting)
             if not turn.done():
                 turn.set_result(None)
-                self._items.append(waiting)
         return item
 
     def close(self) -> None:
@@ -387,6 +410,7 @@ class _InOrder(Generic[RecordT]):
 
     def __init__(self, concurrency: int) -> None:
         self._room = asyncio.Semaphore(concurrency + concurrency // 2)
+        # With room for all that are admitted, so that opening a lane never waits.
         self._lanes: _Channel[_Channel[_Item[RecordT]]] = _Channel(2 * concurrency)
         self._current: _Channel[_Item[RecordT]] | None = None
 
@@ -429,11 +453,13 @@ class _Crew(Generic[RecordT]):
         lanes: _AsTheyCome[RecordT] | _InOrder[RecordT],
     ) -> None:
         self.lanes = lanes
-        self.is_stopping = False
+        self._is_stopping = False
         self._size = size
         self._work = work
         self._workers: set[asyncio.Task[None]] = set()
+        self.is_closed = False
         self._has_begun = False
+        self._is_broken = False
         self._hired = 0
         self._failure: BaseException | None = None
 
@@ -446,8 +472,10 @@ class _Crew(Generic[RecordT]):
         if not self._has_begun:
             self._has_begun = True
             self.hire()
-        item = None if self._failure is not None else await self.lanes.get()
-        if self._failure is not None:
+        item = None if self._is_broken else await self.lanes.get()
+        if self.is_closed:
+            raise RuntimeError("this stream was closed while it was read")
+        if self._failure is not None and (item is None or self._is_broken):
             failure, self._failure = self._failure, None
             try:
                 raise failure
@@ -456,38 +484,47 @@ class _Crew(Generic[RecordT]):
                 del failure
         return item
 
+    def may_begin_another(self) -> bool:
+        """Whether another job may be begun."""
+        return not self._is_stopping
+
     def hire(self) -> None:
         """Set another worker to work, unless the crew is complete."""
-        if self._hired < self._size and not self.is_stopping:
+        if self._hired < self._size and not self._is_stopping:
             self._hired += 1
             worker = asyncio.create_task(self._employ(), name="asyncckpt-list-many")
             self._workers.add(worker)
             # Not in the worker itself: one that is cancelled before its first step never runs.
             worker.add_done_callback(self._dismiss)
 
+    def fail(self, failure: Exception, *, cancel: bool) -> None:
+        """End the stream with a failure: at once, or after what has been begun."""
+        self._failure = failure
+        self._is_broken = cancel
+        self.stop(cancel=cancel)
+
     def stop(self, *, cancel: bool) -> None:
         """Begin no further job, and perhaps cancel all workers but the one that says so."""
-        self.is_stopping = True
+        self._is_stopping = True
         if cancel:
             for worker in self._workers - {asyncio.current_task()}:
                 worker.cancel()
 
     async def aclose(self) -> None:
         """Cancel all workers, and wait until the last one is gone."""
-        self.is_stopping = True
+        self.is_closed = self._is_stopping = True
         await cancel_and_wait(self._workers)
 
     async def _employ(self) -> None:
         try:
             await self._work(self)
         except Exception as failure:
-            self._failure = failure
-            self.stop(cancel=True)
+            self.fail(failure, cancel=True)
 
     def _dismiss(self, worker: asyncio.Task[None]) -> None:
         self._hired -= 1
-        if worker.cancelled() and not self.is_stopping:
+        if worker.cancelled() and not self._is_stopping:
             # Somebody else's doing; the stream must not end as if it were complete.
-            self._failure = asyncio.CancelledError()
+            self._failure, self._is_broken = asyncio.CancelledError(), True
         if not self._hired:
             self.lanes.close()

@@ -6,24 +6,11 @@ import asyncio
 import math
 from collections import OrderedDict
 from time import monotonic
-from typing import NamedTuple
 
 from asyncckpt.pacing import Pacer, Ticket
 from asyncckpt.protocol import RateLimitHints
 
-__all__ = ["Admission", "Gate"]
-
-
-class Admission(NamedTuple):
-    """Leave to send one request.
-
-    Attributes:
-        ticket: To be handed back with the answer, once.
-        waited: Seconds that it took to get.
-    """
-
-    ticket: Ticket
-    waited: float
+__all__ = ["Gate"]
 
 
 class Gate:
@@ -53,17 +40,16 @@ class Gate:
         """How many requests wait for their turn."""
         return len(self._queue)
 
-    async def enter(self) -> Admission:
+    async def enter(self) -> Ticket:
         """Wait for leave to send; hand the ticket to `accepted`, `refused` or `lost` afterwards."""
         ticket = self.enter_at_once()
         if ticket is not None:
-            return Admission(ticket, 0.0)
-        now = monotonic()
+            return ticket
         waiter: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
         self._queue[waiter] = None
-        self._admit(now)
+        self._admit(monotonic())
         try:
-            ticket = await waiter
+            return await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
                 self._queue.pop(waiter, None)
@@ -71,7 +57,6 @@ class Gate:
             else:
                 self.lost(waiter.result())
             raise
-        return Admission(ticket, ticket - now)
 
     def enter_at_once(self) -> Ticket | None:
         """Leave to send without waiting; None if there is none at the moment."""

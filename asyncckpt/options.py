@@ -11,7 +11,16 @@ import attrs
 
 from asyncckpt.protocol import carries_credentials
 
-__all__ = ["DEFAULT_TIMEOUT", "NOT_GIVEN", "NotGiven", "RequestOptions", "Timeout"]
+__all__ = [
+    "DEFAULT_TIMEOUT",
+    "NOT_GIVEN",
+    "NotGiven",
+    "RequestOptions",
+    "Timeout",
+    "check_count",
+    "check_cursor",
+    "check_number",
+]
 
 
 class NotGiven(enum.Enum):
@@ -120,3 +129,20 @@ class RequestOptions:
         default=attrs.Factory(_whether_headers_authenticate, takes_self=True),
     )
     query: Mapping[str, str] = attrs.field(repr=False)
+
+    def changed(
+        self,
+        *,
+        timeout: float | Timeout | NotGiven | None,
+        max_retries: int | None,
+        max_wait: float | None,
+    ) -> RequestOptions:
+        """The same with what is given changed; None and `NOT_GIVEN` keep what is there."""
+        options = self
+        if not isinstance(timeout, NotGiven):
+            options = attrs.evolve(options, timeout=Timeout.of(timeout))
+        if max_retries is not None:
+            options = attrs.evolve(options, max_retries=max_retries)
+        if max_wait is not None:
+            options = attrs.evolve(options, max_wait=max_wait)
+        return options

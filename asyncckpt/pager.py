@@ -238,7 +238,7 @@ class _Reader(Generic[RecordT]):
         if self._ready:
             return self._ready.popleft()
         if self._has_been_closed():
-            return None
+            raise RuntimeError("this iteration was closed while it waited for a page")
         # The task is done; if somebody else cancelled it, this says so.
         await self._task
         if self._failure is None:

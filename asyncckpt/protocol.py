@@ -43,6 +43,29 @@ _SHOWN_OF_A_BODY: Final = 500
 _SHORTEST_SECRET: Final = 8
 # RFC 3986, section 3.3; with the percent sign, for what is encoded already stays so.
 _PATH_CHARACTERS: Final = "/:@!$&'()*+,;=-._~%"
+_PUBLIC_HEADERS: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "content-type",
+        "openai-organization",
+        "openai-project",
+        "user-agent",
+    }
+)
+_HEADERS_OF_THE_CONNECTION: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 _CREDENTIAL_HEADERS: Final = frozenset({"authorization", "api-key"})
 
 _STATUS_ERRORS: Final[Mapping[int, type[APIStatusError]]] = {
@@ -90,7 +113,8 @@ def parse_base_url(base_url: object) -> tuple[str, dict[str, str]]:
         raise ValueError("base_url must not have a #fragment")
     path = quote(parts.path.rstrip("/"), safe=_PATH_CHARACTERS)
     bare = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
-    return bare, dict(parse_qsl(parts.query, keep_blank_values=True))
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    return bare, check_query("base_url", query)
 
 
 _PLAIN_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -127,12 +151,14 @@ def check_headers(name: str, headers: Mapping[str, str] | None) -> dict[str, str
         TypeError: A name or a value is no string.
         ValueError: A name or a value is not allowed in a header.
     """
-    checked = _strings(name, headers)
+    checked = check_strings(name, headers)
     for header, value in checked.items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header):
             raise ValueError(f"{name}: {header!r} is no header name")
-        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]", value):
             raise ValueError(f"{name}: the value of {header} has a line break or control character")
+        if header.lower() in _HEADERS_OF_THE_CONNECTION:
+            raise ValueError(f"{name}: {header} is the connection's own and cannot be set")
     return checked
 
 
@@ -148,13 +174,27 @@ def check_query(name: str, query: Mapping[str, str] | None) -> dict[str, str]:
 
     Raises:
         TypeError: A name or a value is no string.
+        ValueError: It would set the cursor, which the pages do.
     """
-    return _strings(name, query)
+    checked = check_strings(name, query)
+    if "after" in checked:
+        raise ValueError(f"{name} must not have 'after'; pass it as the argument after=...")
+    if any("\ud800" <= character <= "\udfff" for value in checked.values() for character in value):
+        raise ValueError(f"{name} has a lone surrogate in it, which cannot be sent")
+    return checked
 
 
-def _strings(name: str, mapping: Mapping[str, str] | None) -> dict[str, str]:
+def check_strings(name: str, mapping: Mapping[str, str] | None) -> dict[str, str]:
+    """Check that a mapping has strings for names and values; None is an empty one.
+
+    Raises:
+        TypeError: It is no mapping, or a name or a value is no string.
+    """
+    given: object = mapping if mapping is not None else {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} must be a mapping of strings, not {type(given).__name__}")
     checked: dict[str, str] = {}
-    for key, value in cast("Mapping[object, object]", mapping or {}).items():
+    for key, value in cast("Mapping[object, object]", given).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise TypeError(f"{name}: names and values must be strings; see {key!r}")
         checked[key] = value
@@ -181,6 +221,15 @@ def check_api_key(api_key: object, source: str) -> str:
 def carries_credentials(headers: Mapping[str, str]) -> bool:
     """Whether the headers authenticate by themselves: ``Authorization``, or Azure's ``api-key``."""
     return any(header.lower() in _CREDENTIAL_HEADERS for header in headers)
+
+
+def without_credentials(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers without those that authenticate."""
+    return {
+        header: value
+        for header, value in headers.items()
+        if header.lower() not in _CREDENTIAL_HEADERS
+    }
 
 
 def encode_query(query: Mapping[str, str]) -> str:
@@ -421,9 +470,11 @@ def mask(content: bytes, secrets: Iterable[str]) -> bytes:
     return content
 
 
-def secrets_in(headers: Mapping[str, str], query: Mapping[str, str]) -> list[str]:
-    """What must not show of a request: the words of its values, for ``Bearer <key>`` is two."""
-    values = [*headers.values(), *(value for name, value in query.items() if not is_public(name))]
+def secrets_in(headers: Mapping[str, str], url: str) -> list[str]:
+    """What must not show of a request: words of its values, for ``Bearer <key>`` is two of them."""
+    values = [value for name, value in headers.items() if name.lower() not in _PUBLIC_HEADERS]
+    query = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    values += [value for name, value in query if not is_public(name)]
     return [word for value in values for word in value.split()]
 
 

@@ -81,6 +81,7 @@ class Endpoint:
     sender: Sender
     account: Account
     base_url: str
+    url_query: Mapping[str, str] = attrs.field(repr=False)
     defaults: RequestOptions
     prefetch: int
 
@@ -103,13 +104,11 @@ class Endpoint:
         if extra_query:
             checked = protocol.check_query("extra_query", extra_query)
             options = attrs.evolve(options, query={**options.query, **checked})
-        if not isinstance(timeout, NotGiven):
-            options = attrs.evolve(options, timeout=Timeout.of(timeout))
-        if max_retries is not None:
-            options = attrs.evolve(options, max_retries=max_retries)
-        if max_wait is not None:
-            options = attrs.evolve(options, max_wait=max_wait)
-        return options
+        return options.changed(timeout=timeout, max_retries=max_retries, max_wait=max_wait)
+
+    def query(self, options: RequestOptions, parameters: Mapping[str, str]) -> str:
+        """The query of a request, encoded: the URL's own, the options', and `parameters`."""
+        return protocol.encode_query({**self.url_query, **options.query, **parameters})
 
     def call(self, path: str, query: str, options: RequestOptions, tally: Tally) -> Call:
         """A call of `path` and `query`, which are encoded already."""
@@ -199,7 +198,7 @@ class AsyncCheckpoints:
             max_retries=max_retries,
             max_wait=max_wait,
         )
-        query = protocol.encode_query({**options.query, **_limit_query(limit)})
+        query = self._endpoint.query(options, _limit_query(limit))
         call = self._endpoint.call(path, query, options, Tally())
         return Pager(
             self._endpoint.fetch_list(call, _checkpoint_list.decode),
@@ -268,7 +267,7 @@ class AsyncCheckpoints:
             max_retries=max_retries,
             max_wait=max_wait,
         )
-        query = protocol.encode_query({**options.query, **_limit_query(limit)})
+        query = self._endpoint.query(options, _limit_query(limit))
         tally = Tally()
 
         def fetch_of(job_id: object) -> Fetch[FineTuningJobCheckpoint]:
@@ -346,9 +345,7 @@ class AsyncJobs:
             max_retries=max_retries,
             max_wait=max_wait,
         )
-        query = protocol.encode_query(
-            {**options.query, **_limit_query(limit), **_metadata_query(metadata)}
-        )
+        query = self._endpoint.query(options, {**_limit_query(limit), **_metadata_query(metadata)})
         call = self._endpoint.call("/fine_tuning/jobs", query, options, Tally())
         return Pager(
             self._endpoint.fetch_list(call, _job_list.decode),
@@ -397,7 +394,7 @@ class AsyncJobs:
             max_retries=max_retries,
             max_wait=max_wait,
         )
-        query = protocol.encode_query(options.query)
+        query = self._endpoint.query(options, {})
         call = self._endpoint.call(f"/fine_tuning/jobs/{job}", query, options, Tally())
         return await self._endpoint.sender.send(
             call, lambda response: _job.decode(response.content), ignore
@@ -433,5 +430,5 @@ def _metadata_query(metadata: Mapping[str, str] | NotGiven | None) -> dict[str, 
         return {}
     if metadata is None:
         return {"metadata": "null"}
-    checked = protocol.check_query("metadata", metadata)
+    checked = protocol.check_strings("metadata", metadata)
     return {f"metadata[{key}]": value for key, value in checked.items()}

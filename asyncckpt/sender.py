@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 import time
@@ -17,6 +18,7 @@ from asyncckpt.credentials import Credentials
 from asyncckpt.errors import (
     APIConnectionError,
     APIError,
+    APIStatusError,
     APITimeoutError,
     AuthenticationError,
     RateLimitError,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from asyncckpt.exchange import Exchange
     from asyncckpt.session import SessionManager
 
-__all__ = ["Account", "Call", "Sender", "Tally"]
+__all__ = ["PUBLIC_HEADERS", "Account", "Call", "Sender", "Tally"]
 
 _T = TypeVar("_T")
 
@@ -53,7 +55,7 @@ class Tally:
         requests: Requests sent, retries among them.
         retries: Requests sent again because of a failure.
         refused: Requests that the rate limit refused.
-        waited: Seconds that requests waited for the server's rate limit, all added up.
+        waited: Seconds that requests waited for their turn and between retries, all added up.
     """
 
     requests: int = 0
@@ -136,25 +138,30 @@ class _Sending(Generic[_T]):
         self._retries = 0
         self._waited = 0.0
         self._paid = 0
+        self._is_out_of_budget = False
         self._key: str | None = None
+        self._began = 0.0
         self._has_asked_again = False
         self._others_accepted = False
 
     async def run(self, exchange: Exchange) -> _T:
         while True:
             try:
-                return self._decoded(await self._attempt(exchange))
+                result = self._decoded(await self._attempt(exchange))
             except APIError as caught:
                 error = caught
+            else:
+                self._settle_with_budget()
+                return result
             if not await self._is_worth_another(error):
-                if self._attempts > 1:
-                    error.add_note(f"asyncckpt tried {self._attempts} times")
-                raise error
-            _log.debug("trying again (retry %d) after %r", self._retries, error)
+                raise self._presentable(error)
+            _log.debug("trying again (retry %d) after %s", self._retries, type(error).__name__)
 
     async def _attempt(self, exchange: Exchange) -> Response:
         gate, credentials = self._account.gate, self._account.credentials
-        self._key = credentials.known or await credentials.current()
+        if not self._call.options.carries_credentials:
+            self._key = credentials.known or await self._ask_for_key()
+        self._began = time.monotonic()
         ticket = gate.enter_at_once()
         if ticket is None:
             ticket = await self._wait_for_turn()
@@ -174,10 +181,9 @@ class _Sending(Generic[_T]):
         self._report(ticket, response)
         self._others_accepted = gate.pacer.accepted_count > accepted_before
         if not 200 <= response.status_code < 300:
-            raise protocol.status_error(self._masked(response))
+            raise protocol.status_error(response)
         if problem is not None:
             raise protocol.validation_error(self._masked(response), problem, "$")
-        self._settle_with_budget()
         return response
 
     def _decoded(self, response: Response) -> _T:
@@ -193,18 +199,32 @@ class _Sending(Generic[_T]):
                 self._masked(response), str(error), error.path
             ) from None
 
+    async def _ask_for_key(self) -> str | None:
+        credentials = self._account.credentials
+        if not credentials.can_be_asked:
+            return None
+        self._on_wire()
+        limit = asyncio.timeout(self._call.options.max_wait - self._waited)
+        try:
+            async with limit:
+                return await credentials.current()
+        except TimeoutError:
+            if limit.expired():
+                raise APITimeoutError("The api_key callable gave no key within max_wait") from None
+            raise
+
     async def _wait_for_turn(self) -> Ticket:
         """Wait until the pace of the whole client lets this request through."""
         self._on_wire()
-        began = time.monotonic()
         try:
             async with asyncio.timeout(self._call.options.max_wait - self._waited):
-                ticket, _ = await self._account.gate.enter()
+                return await self._account.gate.enter()
         except TimeoutError:
-            raise self._waited_too_long() from None
+            pass
         finally:
-            self._count_wait(time.monotonic() - began)
-        return ticket
+            self._count_wait(time.monotonic() - self._began)
+            self._began = time.monotonic()
+        raise self._waited_too_long()
 
     def _headers(self) -> Mapping[str, str]:
         headers = self._call.options.headers
@@ -226,17 +246,28 @@ class _Sending(Generic[_T]):
         )
 
     async def _follow_redirects(self, exchange: Exchange, response: Response) -> Response:
+        """Where the redirects lead to; one attempt has one timeout, however many there are."""
+        total = self._call.options.timeout.total
+        left = None if total is None else total - (time.monotonic() - self._began)
+        request = response.request
+        try:
+            async with asyncio.timeout(left):
+                return await self._redirected(exchange, response)
+        except TimeoutError:
+            raise APITimeoutError(f"No complete answer within {total} s", request=request) from None
+
+    async def _redirected(self, exchange: Exchange, response: Response) -> Response:
         url, headers = self._call.url, self._headers()
-        for _ in range(protocol.MAX_REDIRECTS):
+        for redirects in itertools.count():
             redirect = protocol.redirect_of(url, response.status_code, response.headers)
             if redirect is None:
                 return response
+            if redirects == protocol.MAX_REDIRECTS:
+                break
             if not redirect.same_origin:
                 headers = PUBLIC_HEADERS
             url = redirect.url
             response = await self._get(exchange, url, headers)
-        if protocol.redirect_of(url, response.status_code, response.headers) is None:
-            return response
         raise APIConnectionError(
             f"Redirected more than {protocol.MAX_REDIRECTS} times",
             request=response.request,
@@ -254,7 +285,7 @@ class _Sending(Generic[_T]):
 
     async def _is_worth_another(self, error: APIError) -> bool:
         """Whether to try again; when this returns, all waiting is done."""
-        if isinstance(error, AuthenticationError) and not self._has_asked_again:
+        if isinstance(error, AuthenticationError) and self._key and not self._has_asked_again:
             self._has_asked_again = True
             return await self._account.credentials.renew(self._key)
         delay = protocol.retry_delay(
@@ -282,7 +313,7 @@ class _Sending(Generic[_T]):
         is_timeout = isinstance(error, APITimeoutError)
         price = budget.TIMEOUT_RETRY_COST if is_timeout else budget.RETRY_COST
         if not budget.acquire(price):
-            error.add_note("asyncckpt did not try again: the client's retry_budget is used up")
+            self._is_out_of_budget = True
             return False
         self._paid = price
         return True
@@ -315,14 +346,22 @@ class _Sending(Generic[_T]):
             f"{refusal.message}; {message}", response=refusal.response, body=refusal.body
         )
 
+    def _presentable(self, error: APIError) -> APIError:
+        """The error as it leaves: nothing secret in it, nor in what it refers to."""
+        if isinstance(error, APIStatusError):
+            error = protocol.status_error(self._masked(error.response))
+        if self._attempts > 1:
+            error.add_note(f"asyncckpt tried {self._attempts} times")
+        if self._is_out_of_budget:
+            error.add_note("asyncckpt did not try again: the client's retry_budget is used up")
+        # Frames below hold the headers, and error reports like to show the locals of frames.
+        error.__context__ = None
+        return error.with_traceback(None)
+
     def _masked(self, response: Response) -> Response:
-        options = self._call.options
         secrets = [
             *self._account.credentials.secrets,
-            *protocol.secrets_in(
-                {name: options.headers[name] for name in options.headers.keys() - PUBLIC_HEADERS},
-                options.query,
-            ),
+            *protocol.secrets_in(self._call.options.headers, self._call.url),
         ]
         if self._key is not None:
             # The account may have another one by now.

@@ -20,7 +20,7 @@ import attrs
 
 from asyncckpt.exchange import Exchange, PoolExchange, SessionExchange, is_mocked
 
-__all__ = ["SessionManager"]
+__all__ = ["SessionManager", "check_session"]
 
 _T = TypeVar("_T")
 
@@ -166,6 +166,20 @@ class SessionManager:
         is_plain = not self._trust_env and not self._trace_configs
         exchange = PoolExchange(session) if is_plain else SessionExchange(session)
         return _LoopBound(loop, session, exchange)
+
+
+def check_session(session: object, ssl_context: object) -> None:
+    """Check what aiohttp is to be given.
+
+    Raises:
+        TypeError: The session is no `aiohttp.ClientSession`, or the TLS context is none.
+    """
+    if session is not None and not isinstance(session, aiohttp.ClientSession):
+        raise TypeError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
+    if not isinstance(ssl_context, ssl.SSLContext | bool):
+        raise TypeError(
+            f"ssl must be an ssl.SSLContext, True or False, not {type(ssl_context).__name__}"
+        )
 
 
 def _make_large_blocks_cheap() -> None:

@@ -137,7 +137,9 @@ USUAL = {}
 
 def is_of_the_server(coroutine):
     code = getattr(coroutine, "cr_code", None)
-    return code is not None and "web_protocol" in code.co_filename
+    return code is not None and (
+        "web_protocol" in code.co_filename or code.co_name == "_accept_connection2"
+    )
 
 
 def others():

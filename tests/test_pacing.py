@@ -471,8 +471,7 @@ async def test_an_open_gate_is_passed_without_a_suspension() -> None:
     entering = gate.enter()
     with pytest.raises(StopIteration) as stopped:
         entering.send(None)
-    assert stopped.value.value.waited == 0
-    gate.lost(stopped.value.value.ticket)
+    gate.lost(stopped.value.value)
     assert gate.pacer.in_flight == 0
 
 
@@ -480,8 +479,7 @@ async def test_those_who_wait_are_let_in_in_their_order() -> None:
     gate, order = Gate(Hand(math.inf)), list[int]()
 
     async def caller(number: int) -> None:
-        admission = await gate.enter()
-        assert admission.waited > 0
+        await gate.enter()
         order.append(number)
 
     async with asyncio.TaskGroup() as group:
@@ -502,7 +500,7 @@ async def test_a_newcomer_does_not_pass_those_who_wait() -> None:
     pacer.wait = 0.0
     second = asyncio.create_task(gate.enter())
     earlier, later = await asyncio.gather(first, second)
-    assert earlier.ticket <= later.ticket
+    assert earlier <= later
     assert pacer.in_flight == 2
 
 
@@ -510,16 +508,15 @@ async def test_a_timer_opens_the_gate_and_is_the_only_one() -> None:
     gate = Gate(Pacer(max_requests_per_second=1000))
 
     async def caller() -> float:
-        admission = await gate.enter()
-        gate.lost(admission.ticket)
-        return admission.waited
+        began = asyncio.get_running_loop().time()
+        gate.lost(await gate.enter())
+        return asyncio.get_running_loop().time() - began
 
     async with asyncio.TaskGroup() as group:
         callers = [group.create_task(caller()) for _ in range(40)]
         await turns()
         assert gate.waiting > 0
         assert len(timers()) == 1
-    assert [caller.result() for caller in callers[:5]] == [0.0] * 5
     assert callers[-1].result() > 0.02
     assert timers() == []
 
@@ -534,7 +531,7 @@ async def test_a_cancelled_caller_gives_its_place_to_the_next() -> None:
     assert first.cancelled()
     assert gate.waiting == 1
     open_up(gate)
-    assert (await second).waited > 0
+    await second
     assert pacer.in_flight == 1
 
 
@@ -570,7 +567,7 @@ def test_a_second_loop_starts_with_nobody_waiting_and_nothing_in_flight() -> Non
     async def first_life() -> None:
         assert isinstance(gate.pacer, Hand)
         gate.pacer.wait = 0.0
-        left_over.append((await gate.enter()).ticket)
+        left_over.append(await gate.enter())
         gate.pacer.wait = math.inf
         waiting = gate.enter()
         asyncio.get_running_loop().call_soon(waiting.send, None)
@@ -578,19 +575,18 @@ def test_a_second_loop_starts_with_nobody_waiting_and_nothing_in_flight() -> Non
         assert gate.waiting == 1
         waiting.close()
 
-    async def second_life() -> float:
+    async def second_life() -> None:
         assert isinstance(gate.pacer, Hand)
         gate.pacer.wait = 0.0
-        admission = await gate.enter()
+        ticket = await gate.enter()
         assert gate.waiting == 0
         assert gate.pacer.in_flight == 1
         gate.lost(left_over[0])
         assert gate.pacer.in_flight == 1
-        gate.accepted(admission.ticket)
-        return admission.waited
+        gate.accepted(ticket)
 
     asyncio.run(first_life())
-    assert asyncio.run(second_life()) == 0
+    asyncio.run(second_life())
     assert gate.pacer.in_flight == 0
 
 
@@ -603,14 +599,14 @@ async def test_a_gate_in_front_of_a_real_limiter_keeps_to_it() -> None:
         nonlocal refused
         for _ in range(10):
             while True:
-                admission = await gate.enter()
+                ticket = await gate.enter()
                 await asyncio.sleep(0.0005)
                 now = loop.time() - begun
                 if limiter.admits(now):
-                    gate.accepted(admission.ticket)
+                    gate.accepted(ticket)
                     break
                 refused += 1
-                gate.refused(admission.ticket, limiter.hints(now, admitted=False))
+                gate.refused(ticket, limiter.hints(now, admitted=False))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(30):

@@ -315,14 +315,18 @@ class Sandbox:
         """Return a client of this sandbox: an `AsyncClient` with address and key filled in.
 
         Args:
-            **options: What `AsyncClient` takes. `base_url` and `api_key` may be given too.
+            **options: What `AsyncClient` takes. `base_url` and `api_key` may be given too; no key
+                is filled in beside `default_headers` that carry one.
 
         Returns:
             The client; close it, or use it with `async with`.
         """
         from asyncckpt import AsyncClient
+        from asyncckpt.protocol import carries_credentials
 
-        filled: ClientOptions = {"base_url": self.base_url, "api_key": self.api_key, **options}
+        filled: ClientOptions = {"base_url": self.base_url, **options}
+        if not carries_credentials(options.get("default_headers") or {}):
+            filled.setdefault("api_key", self.api_key)
         return AsyncClient(**filled)
 
     # What a test orders.
