@@ -20,7 +20,7 @@ import pytest
 
 from asyncckpt import FineTuningJobCheckpoint, Metrics
 from asyncckpt.cli import main
-from asyncckpt.cli.output import writer_for
+from asyncckpt.cli.output import Format, writer_for
 from asyncckpt.testing import Sandbox, faults
 
 from terminals import run_on_a_terminal
@@ -112,6 +112,16 @@ def ids_of(sandbox: Sandbox, job: str) -> list[str]:
     return [checkpoint["id"] for checkpoint in sandbox.checkpoints_of(job)]
 
 
+def written(model: str, format_: Format, encoding: str) -> str:
+    """What one checkpoint of that model becomes in an output of that encoding."""
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding=encoding)
+    writer = writer_for(format_, out)
+    writer.write(FineTuningJobCheckpoint("ckpt", 0, model, "job", Metrics(), 1))
+    writer.close()
+    return raw.getvalue().decode(encoding)
+
+
 def queries(sandbox: Sandbox) -> list[dict[str, str]]:
     return [dict(request.query) for request in sandbox.requests]
 
@@ -185,6 +195,36 @@ class TestFormats:
         assert "\x1b" not in out.getvalue()
         assert len(out.getvalue().splitlines()) == 3
 
+    @pytest.mark.parametrize("created_at", [1_735_752_000_000, -(10**17), 10**18])
+    def test_a_time_that_is_no_date_is_shown_as_it_is(self, created_at: int) -> None:
+        out = io.StringIO()
+        writer = writer_for("table", out)
+        writer.write(FineTuningJobCheckpoint("ckpt", created_at, "ft", "job", Metrics(), 1))
+        writer.close()
+        assert f" {created_at} " in out.getvalue()
+
+    @pytest.mark.parametrize(
+        ("format_", "encoding", "shown"),
+        [
+            ("table", "ascii", r"caf\xe9-\U0001f680"),
+            ("table", "latin-1", r"café-\U0001f680"),
+            ("csv", "ascii", r"caf\xe9-\U0001f680"),
+            ("csv", "utf-8", "café-🚀"),
+            ("jsonl", "utf-8", "café-🚀"),
+        ],
+    )
+    def test_what_the_output_cannot_encode_is_escaped(
+        self, format_: Format, encoding: str, shown: str
+    ) -> None:
+        assert f"ft:{shown}" in written("ft:café-🚀", format_, encoding)
+
+    @pytest.mark.parametrize("format_", ["jsonl", "json"])
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+    def test_what_is_escaped_is_still_json(self, format_: Format, encoding: str) -> None:
+        read = json.loads(written("ft:café-🚀", format_, encoding))
+        checkpoint = read[0] if format_ == "json" else read
+        assert checkpoint["fine_tuned_model_checkpoint"] == "ft:café-🚀"
+
 
 class TestJobs:
     def test_they_are_printed_in_the_order_given(self, served: Sandbox, run: Run) -> None:
@@ -251,6 +291,8 @@ class TestErrors:
             (["list", "ftjob-a", "--limit", "many"], "--limit"),
             (["list", "ftjob-a", "--max-records", "0"], "--max-records"),
             (["list", "ftjob-a", "--timeout", "0"], "--timeout"),
+            (["list", "ftjob-a", "--timeout", "inf"], "--timeout"),
+            (["list", "--sandbox", "--timeout", "inf"], "--timeout"),
             (["list", "ftjob-a", "--format", "yaml"], "--format"),
             (["list", "ftjob-a", "--no-such-option"], "--no-such-option"),
             (["list", "ftjob-a", "ftjob-b", "--after", "ftckpt_a"], "--after"),
@@ -261,6 +303,9 @@ class TestErrors:
             (["lits"], "list"),
             (["sandbox", "--port", "70000"], "--port"),
             (["sandbox", "--jobs", "-1"], "--jobs"),
+            (["sandbox", "--rate-limit", "inf"], "--rate-limit"),
+            (["sandbox", "--rate-limit", "nan"], "--rate-limit"),
+            (["sandbox", "--latency", "inf"], "--latency"),
         ],
     )
     def test_wrong_usage_is_2(
@@ -271,6 +316,18 @@ class TestErrors:
         assert ran.out == ""
         assert says in ran.err
         assert ran.err.startswith("asyncckpt: ")
+        assert ran.err.count("\n") == 1
+        assert served.stats.requests == 0
+
+    @pytest.mark.parametrize("whom", ["ftjob-a", "--sandbox"])
+    def test_what_the_client_refuses_is_2(
+        self, served: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch, whom: str
+    ) -> None:
+        monkeypatch.setenv("OPENAI_ORG_ID", "org\nX-Injected: 1")
+        ran = run("list", whom)
+        assert ran.code == 2
+        assert ran.out == ""
+        assert "organization" in ran.err
         assert ran.err.count("\n") == 1
         assert served.stats.requests == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,9 @@ from asyncckpt.cli.output import Format
 from asyncckpt.cli.terminal import UsageError, complain
 
 if TYPE_CHECKING:
+    from asyncckpt import AsyncClient
     from asyncckpt.cli.listing import Listing
+    from asyncckpt.testing import Sandbox
     from asyncckpt.testing.options import ClientOptions
 
 __all__ = ["run"]
@@ -27,6 +30,11 @@ def _version() -> str:
     from asyncckpt import __version__
 
     return __version__
+
+
+def _finite(_: object, number: float | None) -> None:
+    if number is not None and not math.isfinite(number):
+        raise ValueError("Must be a finite number.")
 
 
 app = App(
@@ -58,7 +66,8 @@ Exit codes: 0 all well, 1 the API or the connection failed, 2 wrong usage,
 JobIds = Parameter(name="JOB_ID", allow_leading_hyphen=True, show_default=False)
 AtLeastOne = Parameter(validator=Number(gte=1))
 NotNegative = Parameter(validator=Number(gte=0))
-Positive = Parameter(validator=Number(gt=0))
+FiniteNotNegative = Parameter(validator=(Number(gte=0), _finite))
+FinitePositive = Parameter(validator=(Number(gt=0), _finite))
 Port = Parameter(validator=Number(gte=0, lte=65535))
 
 
@@ -83,7 +92,7 @@ def list_checkpoints(
     concurrency: Annotated[int, AtLeastOne] = 10,
     base_url: str | None = None,
     api_key_env: str = "OPENAI_API_KEY",
-    timeout: Annotated[float | None, Positive] = None,
+    timeout: Annotated[float | None, FinitePositive] = None,
     max_retries: Annotated[int | None, NotNegative] = None,
     sandbox: Annotated[bool, Parameter(negative="", show_default=False)] = False,
 ) -> int:
@@ -135,21 +144,24 @@ def list_checkpoints(
     return FAILED if listing.failed else 0
 
 
-async def _list_from_api(listing: Listing, options: ClientOptions) -> None:
+def _client(options: ClientOptions, sandbox: Sandbox | None = None) -> AsyncClient:
     from asyncckpt import AsyncClient
 
     try:
-        client = AsyncClient(**options)
+        return AsyncClient(**options) if sandbox is None else sandbox.client(**options)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
-    async with client:
+
+
+async def _list_from_api(listing: Listing, options: ClientOptions) -> None:
+    async with _client(options) as client:
         await listing.write_to_stdout(client)
 
 
 async def _list_from_sandbox(listing: Listing, options: ClientOptions) -> None:
     from asyncckpt.testing import Sandbox
 
-    async with Sandbox() as sandbox, sandbox.client(**options) as client:
+    async with Sandbox() as sandbox, _client(options, sandbox) as client:
         if listing.job_ids:
             await listing.write_to_stdout(client)
             return
@@ -181,8 +193,8 @@ def serve_sandbox(
     jobs: Annotated[int, NotNegative] = 12,
     checkpoints: Annotated[int, NotNegative] = 30,
     seed: int = 0,
-    latency: Annotated[float, NotNegative] = 0.0,
-    rate_limit: Annotated[float | None, Positive] = None,
+    latency: Annotated[float, FiniteNotNegative] = 0.0,
+    rate_limit: Annotated[float | None, FinitePositive] = None,
 ) -> int:
     """Serve a sandbox of the API until Ctrl-C: made data, no key of yours.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
+import json
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, ClassVar, Literal, TextIO
 
 import attrs
 
@@ -43,14 +46,28 @@ def writer_for(format_: Format | None, out: TextIO) -> Writer:
             return JSONWriter(out)
 
 
+def _escape_in_json(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+# Python's own "backslashreplace" writes \\xe9, which is no JSON.
+codecs.register_error("asyncckpt.json", _escape_in_json)
+
+
 class Writer(ABC):
-    """Writes checkpoints one by one.
+    """Writes checkpoints one by one; a character that the output cannot encode is escaped.
 
     Args:
         out: Where to write.
     """
 
+    _escape: ClassVar = "backslashreplace"
+
     def __init__(self, out: TextIO) -> None:
+        if isinstance(out, io.TextIOWrapper):
+            out.reconfigure(errors=self._escape)
         self._out = out
 
     def write(self, checkpoint: FineTuningJobCheckpoint) -> None:
@@ -85,7 +102,9 @@ def _json(checkpoint: FineTuningJobCheckpoint) -> str:
 
 
 class JSONLinesWriter(Writer):
-    """One JSON object a line, as the API sends them."""
+    """One JSON object a line, as the API sends them; metrics are written as floats (3000.0)."""
+
+    _escape = "asyncckpt.json"
 
     def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
         self._out.write(_json(checkpoint) + "\n")
@@ -93,6 +112,8 @@ class JSONLinesWriter(Writer):
 
 class JSONWriter(Writer):
     """One JSON array."""
+
+    _escape = "asyncckpt.json"
 
     def __init__(self, out: TextIO) -> None:
         super().__init__(out)
@@ -154,6 +175,14 @@ def _metric(title: str, name: str) -> Column:
     return Column(title, len(title), cell, right=True)
 
 
+def _created(checkpoint: FineTuningJobCheckpoint) -> str:
+    try:
+        return f"{checkpoint.created:%Y-%m-%d %H:%M}"
+    except (OSError, OverflowError, ValueError):
+        # Milliseconds, say: a row is worth showing without its date.
+        return str(checkpoint.created_at)
+
+
 # In order of worth: a narrow terminal goes without the last ones.
 COLUMNS = (
     Column("CHECKPOINT", 31, lambda checkpoint: printable(checkpoint.id)),
@@ -161,7 +190,7 @@ COLUMNS = (
     _metric("TRAIN LOSS", "train_loss"),
     _metric("VALID LOSS", "valid_loss"),
     _metric("FULL VALID", "full_valid_loss"),
-    Column("CREATED (UTC)", 16, lambda checkpoint: f"{checkpoint.created:%Y-%m-%d %H:%M}"),
+    Column("CREATED (UTC)", 16, _created),
     _metric("TRAIN ACC", "train_mean_token_accuracy"),
     _metric("VALID ACC", "valid_mean_token_accuracy"),
     Column("MODEL", 64, lambda checkpoint: printable(checkpoint.fine_tuned_model_checkpoint)),

@@ -252,7 +252,7 @@ class Sandbox:
 
     @property
     def origin(self) -> str:
-        """The address of the server, such as `http://127.0.0.1:49152`.
+        """The address of the server with scheme, host and port, and no path.
 
         Raises:
             RuntimeError: The sandbox has not been started.
