@@ -81,7 +81,8 @@ converter: Final[MsgspecJsonConverter] = _make_converter()
 """Records to and from dicts (`unstructure`, `structure`) and JSON (`dumps`, `loads`), without loss.
 
 What a record names and what it keeps in `.extra` are written side by side, as the API sends them. A
-field that the API may leave out is left out when it is None.
+field that the API may leave out is left out when it is None. A metric is a float: 3000 comes back
+as 3000.0.
 
 It is an ordinary cattrs converter: ``converter.structure(fields, YourRecord)`` fills any attrs
 class, `asyncckpt.records.extra_field` lets yours keep unknown fields too, and hooks may be

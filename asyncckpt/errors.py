@@ -166,14 +166,14 @@ class InternalServerError(APIStatusError):
 
 
 class APIResponseValidationError(_ResponseError):
-    """The server said 200 and sent something that is not what the API promises.
+    """The server reported success, and sent something that is not what the API promises.
 
     Attributes:
         response: The whole answer.
         status_code: Its HTTP status.
         path: Where in the body, as a JSON path such as ``$.data[3].step_number``; ``$`` when the
             body is no JSON at all.
-        body: The beginning of the body, at most 500 characters.
+        body: The beginning of the body, some 500 characters at most.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class RetryBudget:
         return True
 
     def refund(self, cost: int) -> None:
-        """Give back what a retry has cost that has succeeded, or was never sent."""
+        """Give back what a retry has cost that has succeeded."""
         self.available = min(self.capacity, self.available + cost)
 
     def success(self) -> None:

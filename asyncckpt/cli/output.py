@@ -52,7 +52,7 @@ def _escape_in_json(error: UnicodeError) -> tuple[str, int]:
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
-# Python's own "backslashreplace" writes \\xe9, which is no JSON.
+# Python's own "backslashreplace" writes \xe9, which is no JSON.
 codecs.register_error("asyncckpt.json", _escape_in_json)
 
 
@@ -63,12 +63,12 @@ class Writer(ABC):
         out: Where to write.
     """
 
-    _escape: ClassVar = "backslashreplace"
+    _escape: ClassVar[str] = "backslashreplace"
 
     def __init__(self, out: TextIO) -> None:
+        self._out: TextIO = out
         if isinstance(out, io.TextIOWrapper):
             out.reconfigure(errors=self._escape)
-        self._out = out
 
     def write(self, checkpoint: FineTuningJobCheckpoint) -> None:
         """Write one checkpoint, so that a reader sees it while the next is still on its way.
