@@ -371,7 +371,7 @@ TABLE = (
     Row(
         "circle",
         "Pages that go in a circle",
-        "Stops; the repeated page is not handed out",
+        "Stops: at once if the circle is one or two pages long, else within three rounds",
         PaginationError,
         "`.cursor` says where",
         variants=((faults.StuckCursor(),),),

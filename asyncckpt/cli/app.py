@@ -66,6 +66,8 @@ Exit codes: 0 all well, 1 the API or the connection failed, 2 wrong usage,
 JobIds = Parameter(name="JOB_ID", allow_leading_hyphen=True, show_default=False)
 AtLeastOne = Parameter(validator=Number(gte=1))
 NotNegative = Parameter(validator=Number(gte=0))
+# Jobs are made when the sandbox starts, and take memory.
+UpTo100000 = Parameter(validator=Number(gte=0, lte=100_000))
 FiniteNotNegative = Parameter(validator=(Number(gte=0), _finite))
 FinitePositive = Parameter(validator=(Number(gt=0), _finite))
 Port = Parameter(validator=Number(gte=0, lte=65535))
@@ -190,7 +192,7 @@ def serve_sandbox(
     *,
     host: str = "127.0.0.1",
     port: Annotated[int, Port] = 0,
-    jobs: Annotated[int, NotNegative] = 12,
+    jobs: Annotated[int, UpTo100000] = 12,
     checkpoints: Annotated[int, NotNegative] = 30,
     seed: int = 0,
     latency: Annotated[float, FiniteNotNegative] = 0.0,
@@ -201,7 +203,7 @@ def serve_sandbox(
     Args:
         host: Address to serve on; whoever reaches it is served.
         port: Port to serve on; 0 takes a free one.
-        jobs: Number of jobs.
+        jobs: Number of jobs, 100000 at most.
         checkpoints: Number of checkpoints of each job.
         seed: What the data is made from; the same seed makes the same data.
         latency: Seconds before each answer.
