@@ -31,6 +31,7 @@ class Credentials:
             self._source = api_key
         elif api_key is not None:
             self._key = check_api_key(api_key, "api_key")
+        self._times_asked = 0
         self._asking: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -79,9 +80,14 @@ class Credentials:
         return self._key != refused
 
     async def _ask(self, instead_of: str | None) -> None:
+        times_asked = self._times_asked
         async with self._one_at_a_time():
-            if self._key == instead_of and self._source is not None:
+            if self._times_asked != times_asked or self._key != instead_of:
+                # Another request has asked meanwhile.
+                return
+            if self._source is not None:
                 self._key = check_api_key(await self._source(), "the api_key callable")
+                self._times_asked += 1
 
     def _one_at_a_time(self) -> asyncio.Lock:
         loop = asyncio.get_running_loop()

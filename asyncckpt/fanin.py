@@ -4,8 +4,9 @@ A fixed number of workers draw jobs from the source, one at a time, and put the 
 into a channel that the consumer reads. Everything is bounded: jobs under way by `concurrency`,
 pages that wait by the channel, and so a consumer that is slow slows the fetching down.
 
-A job is drawn from the source only when a worker is free to begin it. Drawn and not yet handed out
-completely are never more than one and a half times `concurrency` jobs.
+A job is drawn from the source only when a worker is free to begin it. Besides
+the one being handed out, never more than one and a half times `concurrency` jobs (and two, where
+that is less) are drawn and not yet handed out.
 """
 
 from __future__ import annotations
