@@ -18,7 +18,8 @@ _IMAGES: Final = "benchmarks"
 _INTRODUCTION: Final = """\
 # Benchmarks
 
-`nox -s bench` measures all of this in one run and writes this page: no figure is typed by hand.
+`nox -s bench` measures all of this and writes this page: no figure is typed by hand. Peers are
+compared within one run; `nox -s bench -- --only "one job"` measures one group of peers again.
 The data of the run are in {download}`results.json <benchmarks/results.json>`.
 
 asyncckpt runs at its defaults, with `limit=100`. Beside it run the official Python SDK on both its
