@@ -15,15 +15,15 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar, cast
 
 import attrs
 import msgspec
 
-from asyncckpt.records import NO_EXTRA, Extra
+from asyncckpt.records import NO_EXTRA, Extra, HasId, ListBody
 
-__all__ = ["CutBodyError", "Decoder", "MismatchError", "record_fields"]
+__all__ = ["CutBodyError", "Decoder", "ListDecoder", "MismatchError", "record_fields"]
 
 _T = TypeVar("_T")
 
@@ -74,11 +74,22 @@ class Decoder(Generic[_T]):
             CutBodyError: The JSON ends too early.
             MismatchError: It is no JSON, or not of the record's form.
         """
+        return to_record(self.parse(content), self._type)
+
+    def parse(self, content: bytes) -> Any:
+        """The first half of `decode`, which finds whatever is wrong with the body.
+
+        Returns:
+            What reads like the record, and becomes it by `to_record`.
+
+        Raises:
+            CutBodyError: The JSON ends too early.
+            MismatchError: It is no JSON, or not of the record's form.
+        """
         if self._wire_decoder is None:
             self._wire_decoder = msgspec.json.Decoder(_wire_class(self._type, self._unknown))
         try:
-            wire = self._wire_decoder.decode(content)
-            return msgspec.convert(wire, self._type, from_attributes=True)
+            return self._wire_decoder.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # An unknown field, or an answer that does not fit: the thorough way tells which.
             return self._decode_thoroughly(content)
@@ -109,6 +120,38 @@ class Decoder(Generic[_T]):
         if len(self._unknown) > _LEARNED_AT_MOST:
             self._unknown = frozenset()
         self._wire_decoder = None
+
+
+def to_record(parsed: object, record_type: type[_T]) -> _T:
+    """Make of what `Decoder.parse` returned, or of a part of it, what it stands for."""
+    return msgspec.convert(parsed, record_type, from_attributes=True)
+
+
+class ListDecoder(Generic[_T]):
+    """Decodes the pages of a list, in two steps.
+
+    Args:
+        list_type: The attrs class of a page's body.
+        record_type: The attrs class of the records in it.
+    """
+
+    def __init__(self, list_type: type[ListBody], record_type: type[_T]) -> None:
+        self._decoder = Decoder(list_type)
+        self._records_type = list[record_type]  # type: ignore[valid-type]
+
+    def parse(self, content: bytes) -> ListBody:
+        """Check one body; its `data` are not records yet.
+
+        Raises:
+            CutBodyError: The JSON ends too early.
+            MismatchError: It is no JSON, or not of the list's form.
+        """
+        body: ListBody = self._decoder.parse(content)
+        return body
+
+    def to_records(self, parsed: Sequence[HasId]) -> list[_T]:
+        """The records of the `data` of a body."""
+        return to_record(parsed, self._records_type)
 
 
 def _can_be_wire_field(name: str) -> bool:

@@ -18,25 +18,16 @@ client shall do when they contradict each other):
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
 from asyncckpt.errors import PaginationError
 from asyncckpt.messages import Response
-from asyncckpt.records import NO_EXTRA, Extra
+from asyncckpt.records import NO_EXTRA, Extra, HasId
 
-__all__ = ["Fetch", "HasId", "OnWire", "Page", "PageInfo", "Walk", "ignore"]
-
-
-class HasId(Protocol):
-    """A record that can be a cursor."""
-
-    @property
-    def id(self) -> str:
-        """The record's identifier."""
-        ...
+__all__ = ["Fetch", "OnWire", "Page", "PageInfo", "Walk", "ignore"]
 
 
 RecordT = TypeVar("RecordT", bound=HasId)
@@ -46,6 +37,10 @@ OnWire: TypeAlias = Callable[[], None]
 
 Fetch: TypeAlias = Callable[[str | None, OnWire], Awaitable["Page[RecordT]"]]
 """Gets the page after a cursor; None is the beginning of the list."""
+
+
+def _as_they_are(parsed: Sequence[HasId]) -> list[Any]:
+    return list(parsed)
 
 
 def ignore() -> None:
@@ -59,12 +54,15 @@ class PageInfo:
     params: Mapping[str, str]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Page(Generic[RecordT]):
     """One page of a list, as the server sent it.
 
+    Its records are made when `data` is first asked for. What they are made of has been checked by
+    then, and tells the next cursor: so the next request can go out before, and records that wait
+    for their turn need not be watched by Python's garbage collector.
+
     Attributes:
-        data: The records, in the server's order; checkpoints and jobs come newest first.
         has_more: Whether the server has more after this page; None if it did not say.
         first_id: The id of the first record, if the server sent it.
         last_id: The id of the last record, if the server sent it.
@@ -74,14 +72,34 @@ class Page(Generic[RecordT]):
         fetch: Gets the page after a cursor.
     """
 
-    data: list[RecordT]
+    _parsed: Sequence[HasId] = attrs.field(alias="data")
     has_more: bool | None
     first_id: str | None
     last_id: str | None
     object: str
-    extra: Extra = attrs.field(repr=False, default=NO_EXTRA)
-    response: Response = attrs.field(repr=False, kw_only=True)
-    fetch: Callable[[str], Awaitable[Page[RecordT]]] = attrs.field(repr=False, kw_only=True)
+    extra: Extra = NO_EXTRA
+    response: Response = attrs.field(kw_only=True)
+    fetch: Callable[[str], Awaitable[Page[RecordT]]] = attrs.field(kw_only=True)
+    _to_records: Callable[[Sequence[HasId]], list[RecordT]] = attrs.field(
+        alias="to_records", kw_only=True, default=_as_they_are
+    )
+    _records: list[RecordT] | None = attrs.field(init=False, default=None)
+
+    @property
+    def data(self) -> list[RecordT]:
+        """The records, in the server's order; checkpoints and jobs come newest first."""
+        records = self._records
+        if records is None:
+            records = self._to_records(self._parsed)
+            object.__setattr__(self, "_records", records)
+            object.__setattr__(self, "_parsed", records)
+        return records
+
+    def __repr__(self) -> str:
+        return (
+            f"Page(data={self.data!r}, has_more={self.has_more!r}, first_id={self.first_id!r}, "
+            f"last_id={self.last_id!r}, object={self.object!r})"
+        )
 
     def has_next_page(self) -> bool:
         """Whether there is a page after this one.
@@ -105,7 +123,7 @@ class Page(Generic[RecordT]):
         Raises:
             PaginationError: The server says that there is more, and gives no way to it.
         """
-        if self.has_more is False or (self.has_more is None and not self.data):
+        if self.has_more is False or (self.has_more is None and not self._parsed):
             return None
         cursor = self._cursor()
         if cursor is None:
@@ -118,7 +136,7 @@ class Page(Generic[RecordT]):
         return cursor
 
     def _cursor(self) -> str | None:
-        return self.data[-1].id if self.data else self.last_id or None
+        return self._parsed[-1].id if self._parsed else self.last_id or None
 
     async def get_next_page(self) -> Page[RecordT]:
         """Fetch the page after this one; after the last one that is a page without records.
@@ -236,5 +254,5 @@ def _cut(page: Page[RecordT], most: int) -> Page[RecordT]:
     """The page with at most so many records; a page that is short enough stays as it is."""
     if len(page.data) <= most:
         return page
-    data = page.data[:most]
-    return attrs.evolve(page, data=data, has_more=True, last_id=data[-1].id)
+    records = page.data[:most]
+    return attrs.evolve(page, data=records, has_more=True, last_id=records[-1].id)

@@ -20,7 +20,8 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from asyncckpt.options import check_count, check_cursor
-from asyncckpt.page import Fetch, HasId, Page, Walk, ignore
+from asyncckpt.page import Fetch, Page, Walk, ignore
+from asyncckpt.records import HasId
 from asyncckpt.tasks import cancel_and_wait, close_unless_running
 
 __all__ = ["Pager"]
@@ -213,8 +214,9 @@ class _Reader(Generic[RecordT]):
         self._sent = 0
         self._settled = False
         self._is_closed = False
-        self._page_wanted = _Signal()
-        self._page_there = _Signal()
+        loop = asyncio.get_running_loop()
+        self._page_wanted = _Signal(loop)
+        self._page_there = _Signal(loop)
         self._task: asyncio.Task[None] | None = None
 
     async def next_page(self) -> Page[RecordT] | None:
@@ -288,7 +290,8 @@ class _Reader(Generic[RecordT]):
 class _Signal:
     """Wakes one waiter; setting it when nobody waits does nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -300,7 +303,7 @@ class _Signal:
             self._waiter.set_result(None)
 
     async def wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:

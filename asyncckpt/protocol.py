@@ -337,10 +337,12 @@ def rate_limit_hints(headers: Mapping[str, str], now: float) -> RateLimitHints:
 
 
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after")
+    milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after")
+    if milliseconds is None and value is None:
+        return None
+    seconds = _number(milliseconds)
+    if seconds is not None:
+        return seconds / 1000
     seconds = _number(value)
     if seconds is not None or value is None:
         return seconds

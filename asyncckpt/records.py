@@ -10,9 +10,9 @@ A record is compared by all its fields, and hashed by those that cannot change.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import attrs
 
@@ -23,7 +23,9 @@ __all__ = [
     "Extra",
     "FineTuningJob",
     "FineTuningJobCheckpoint",
+    "HasId",
     "Hyperparameters",
+    "ListBody",
     "Method",
     "Metrics",
     "ReinforcementHyperparameters",
@@ -371,3 +373,46 @@ class ListPaginatedFineTuningJobsResponse:
     last_id: str | None = None
     object: str = "list"
     extra: Extra = extra_field()
+
+
+class HasId(Protocol):
+    """A record that can be a cursor."""
+
+    @property
+    def id(self) -> str:
+        """The record's identifier."""
+        ...
+
+
+class ListBody(Protocol):
+    """The body of a page, whatever it is a page of, and even before records are made of it."""
+
+    @property
+    def data(self) -> Sequence[HasId]:
+        """The records."""
+        ...
+
+    @property
+    def has_more(self) -> bool | None:
+        """Whether there are more; None if the server does not say."""
+        ...
+
+    @property
+    def first_id(self) -> str | None:
+        """The id of the first record, if it was sent."""
+        ...
+
+    @property
+    def last_id(self) -> str | None:
+        """The id of the last record, if it was sent."""
+        ...
+
+    @property
+    def object(self) -> str:
+        """Always ``"list"``."""
+        ...
+
+    @property
+    def extra(self) -> Extra:
+        """Fields of the page that have no name here."""
+        ...

@@ -8,22 +8,22 @@ used.
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Final, Generic, TypeVar
 
 import attrs
 
 from asyncckpt import protocol
-from asyncckpt.codec import Decoder
+from asyncckpt.codec import Decoder, ListDecoder
 from asyncckpt.fanin import FanIn, Jobs, OnError
 from asyncckpt.messages import Response
 from asyncckpt.options import NOT_GIVEN, NotGiven, RequestOptions, Timeout, check_count
-from asyncckpt.page import Fetch, HasId, OnWire, Page, ignore
+from asyncckpt.page import Fetch, OnWire, Page, ignore
 from asyncckpt.pager import Pager
 from asyncckpt.records import (
-    Extra,
     FineTuningJob,
     FineTuningJobCheckpoint,
+    HasId,
     ListFineTuningJobCheckpointsResponse,
     ListPaginatedFineTuningJobsResponse,
 )
@@ -33,45 +33,9 @@ __all__ = ["AsyncCheckpoints", "AsyncFineTuning", "AsyncJobs"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
 
-_DecodeList = Callable[[bytes], "ListBody[RecordT]"]
-
-_checkpoint_list: Final = Decoder(ListFineTuningJobCheckpointsResponse)
-_job_list: Final = Decoder(ListPaginatedFineTuningJobsResponse)
+_checkpoint_list: Final = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
+_job_list: Final = ListDecoder(ListPaginatedFineTuningJobsResponse, FineTuningJob)
 _job: Final = Decoder(FineTuningJob)
-
-
-class ListBody(Protocol[RecordT]):
-    """The body of a page, whatever it is a page of."""
-
-    @property
-    def data(self) -> list[RecordT]:
-        """The records."""
-        ...
-
-    @property
-    def has_more(self) -> bool | None:
-        """Whether there are more; None if the server does not say."""
-        ...
-
-    @property
-    def first_id(self) -> str | None:
-        """The id of the first record, if it was sent."""
-        ...
-
-    @property
-    def last_id(self) -> str | None:
-        """The id of the last record, if it was sent."""
-        ...
-
-    @property
-    def object(self) -> str:
-        """Always ``"list"``."""
-        ...
-
-    @property
-    def extra(self) -> Extra:
-        """Fields of the page that have no name here."""
-        ...
 
 
 @attrs.frozen
@@ -114,31 +78,48 @@ class Endpoint:
         """A call of `path` and `query`, which are encoded already."""
         return Call(f"{self.base_url}{path}{query}", self.account, options, tally)
 
-    def fetch_list(self, call: Call, decode: _DecodeList[RecordT]) -> Fetch[RecordT]:
-        """What gets the pages of a list: the call's URL is that of the first page."""
 
-        async def fetch(cursor: str | None, on_wire: OnWire) -> Page[RecordT]:
-            url = protocol.with_after(call.url, cursor)
-            page_call = Call(url, call.account, call.options, call.tally)
-            return await self.sender.send(page_call, to_page, on_wire)
+class _ListFetch(Generic[RecordT]):
+    """Gets the pages of one list: a `Fetch`.
 
-        def fetch_next(cursor: str) -> Awaitable[Page[RecordT]]:
-            return fetch(cursor, ignore)
+    Args:
+        sender: Sends the requests.
+        call: The request for the first page.
+        decoder: Makes records of the bodies.
+    """
 
-        def to_page(response: Response) -> Page[RecordT]:
-            body = decode(response.content)
-            return Page(
-                body.data,
-                body.has_more,
-                body.first_id,
-                body.last_id,
-                body.object,
-                body.extra,
-                response=response,
-                fetch=fetch_next,
-            )
+    def __init__(
+        self,
+        sender: Sender,
+        call: Call,
+        decoder: ListDecoder[RecordT],
+    ) -> None:
+        self._sender = sender
+        self._call = call
+        self._decoder = decoder
 
-        return fetch
+    async def __call__(self, cursor: str | None, on_wire: OnWire) -> Page[RecordT]:
+        first = self._call
+        url = protocol.with_after(first.url, cursor)
+        call = Call(url, first.account, first.options, first.tally)
+        return await self._sender.send(call, self._to_page, on_wire)
+
+    async def _after(self, cursor: str) -> Page[RecordT]:
+        return await self(cursor, ignore)
+
+    def _to_page(self, response: Response) -> Page[RecordT]:
+        body = self._decoder.parse(response.content)
+        return Page(
+            body.data,
+            body.has_more,
+            body.first_id,
+            body.last_id,
+            body.object,
+            body.extra,
+            response=response,
+            fetch=self._after,
+            to_records=self._decoder.to_records,
+        )
 
 
 class AsyncCheckpoints:
@@ -201,7 +182,7 @@ class AsyncCheckpoints:
         query = self._endpoint.query(options, _limit_query(limit))
         call = self._endpoint.call(path, query, options, Tally())
         return Pager(
-            self._endpoint.fetch_list(call, _checkpoint_list.decode),
+            _ListFetch(self._endpoint.sender, call, _checkpoint_list),
             after=after,
             prefetch=self._endpoint.prefetch if prefetch is None else prefetch,
             max_records=max_records,
@@ -272,7 +253,7 @@ class AsyncCheckpoints:
 
         def fetch_of(job_id: object) -> Fetch[FineTuningJobCheckpoint]:
             call = self._endpoint.call(_checkpoints_path(job_id), query, options, tally)
-            return self._endpoint.fetch_list(call, _checkpoint_list.decode)
+            return _ListFetch(self._endpoint.sender, call, _checkpoint_list)
 
         return FanIn(
             jobs,
@@ -348,7 +329,7 @@ class AsyncJobs:
         query = self._endpoint.query(options, {**_limit_query(limit), **_metadata_query(metadata)})
         call = self._endpoint.call("/fine_tuning/jobs", query, options, Tally())
         return Pager(
-            self._endpoint.fetch_list(call, _job_list.decode),
+            _ListFetch(self._endpoint.sender, call, _job_list),
             after=after,
             prefetch=self._endpoint.prefetch if prefetch is None else prefetch,
             max_records=max_records,

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 import aiohttp
 import attrs
 
+from asyncckpt.event_loop import HomeLoop
 from asyncckpt.exchange import Exchange, PoolExchange, SessionExchange, is_mocked
 
 __all__ = ["SessionManager", "check_session"]
@@ -31,7 +32,7 @@ _CLOSED: Final = "this client is closed; make a new AsyncClient"
 class _LoopBound:
     """What belongs to one event loop."""
 
-    loop: asyncio.AbstractEventLoop
+    home: HomeLoop
     session: aiohttp.ClientSession
     exchange: Exchange
     sending: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
@@ -92,10 +93,10 @@ class SessionManager:
         """
         self._is_closed = True
         bound, self._bound = self._bound, None
-        if bound is None or bound.loop is not asyncio.get_running_loop():
+        if bound is None or not bound.home.is_running_here():
             return
         # A task that closes the client while it sends must not wait for itself.
-        bound.ended = bound.sending - {_this_task()}
+        bound.ended = bound.sending - {_this_task(bound.home.loop)}
         for task in bound.ended:
             task.cancel()
         if bound.closes_with_loop is not None:
@@ -112,9 +113,13 @@ class SessionManager:
         Raises:
             RuntimeError: The session is closed, now or meanwhile, or another event loop uses it.
         """
-        bound = await self._enter_loop()
-        exchange = SessionExchange(bound.session) if is_mocked() else bound.exchange
-        task = _this_task()
+        bound = self._bound
+        if bound is None or not bound.home.is_running_here():
+            bound = await self._enter_loop()
+        loop, exchange = bound.home.loop, bound.exchange
+        if is_mocked():
+            exchange = SessionExchange(bound.session, loop)
+        task = _this_task(loop)
         bound.sending.add(task)
         try:
             return await send(exchange)
@@ -139,15 +144,11 @@ class SessionManager:
     async def _enter_loop(self) -> _LoopBound:
         if self._is_closed:
             raise RuntimeError(_CLOSED)
-        loop = asyncio.get_running_loop()
-        bound = self._bound
-        if bound is not None and bound.loop is loop:
-            return bound
-        if bound is not None and bound.loop.is_running():
+        if self._bound is not None and self._bound.home.loop.is_running():
             raise RuntimeError(
                 "this client is in use by another running event loop; make one client for each"
             )
-        self._bound = bound = self._bind(loop)
+        self._bound = bound = self._bind(asyncio.get_running_loop())
         if self._lent is None:
             bound.closes_with_loop = _close_with_loop(bound.session)
             await anext(bound.closes_with_loop)
@@ -156,7 +157,7 @@ class SessionManager:
     def _bind(self, loop: asyncio.AbstractEventLoop) -> _LoopBound:
         _make_large_blocks_cheap()
         if self._lent is not None:
-            return _LoopBound(loop, self._lent, SessionExchange(self._lent))
+            return _LoopBound(HomeLoop(loop), self._lent, SessionExchange(self._lent, loop))
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connection_limit, ssl=self._ssl),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -164,8 +165,8 @@ class SessionManager:
             trace_configs=self._trace_configs,
         )
         is_plain = not self._trust_env and not self._trace_configs
-        exchange = PoolExchange(session) if is_plain else SessionExchange(session)
-        return _LoopBound(loop, session, exchange)
+        exchange = PoolExchange(session, loop) if is_plain else SessionExchange(session, loop)
+        return _LoopBound(HomeLoop(loop), session, exchange)
 
 
 def check_session(session: object, ssl_context: object) -> None:
@@ -192,8 +193,8 @@ def _make_large_blocks_cheap() -> None:
     bytes(2**20)
 
 
-def _this_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
+def _this_task(loop: asyncio.AbstractEventLoop) -> asyncio.Task[object]:
+    task = asyncio.current_task(loop)
     if task is None:
         raise RuntimeError("requests are sent from tasks only")
     return task
