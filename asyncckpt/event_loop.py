@@ -58,6 +58,11 @@ class Deadlines:
         """A block that is cancelled, and raises TimeoutError, if it takes longer; None: never."""
         return _Deadline(self, seconds)
 
+    def close(self) -> None:
+        """Leave no timer behind; deadlines that are pending do not come."""
+        self._pending.clear()
+        self._set_timer(None)
+
     def add(self, deadline: _Deadline) -> None:
         """For deadlines: a block began."""
         self._pending.add(deadline)

@@ -119,13 +119,12 @@ class PoolExchange:
 
     Args:
         session: The session that owns the pool.
-        loop: The event loop that it belongs to.
+        deadlines: Those of its event loop.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, session: aiohttp.ClientSession, deadlines: Deadlines) -> None:
         self._session = session
-        self._loop = loop
-        self._deadlines = Deadlines(loop)
+        self._deadlines = deadlines
         self._origins: dict[str, aiohttp.ClientRequest] = {}
         # As a rule the headers are those of the request before.
         self._headers: Mapping[str, str] = {}
@@ -171,7 +170,10 @@ class PoolExchange:
         origin = self._origins.get(url[:end_of_origin])
         if origin is None:
             origin = aiohttp.ClientRequest(
-                "GET", URL(url[:end_of_origin]), loop=self._loop, session=self._session
+                "GET",
+                URL(url[:end_of_origin]),
+                loop=self._deadlines.loop,
+                session=self._session,
             )
             self._origins[url[:end_of_origin]] = origin
         if headers != self._headers:

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 import aiohttp
 import attrs
 
-from asyncckpt.event_loop import HomeLoop
+from asyncckpt.event_loop import Deadlines, HomeLoop
 from asyncckpt.exchange import Exchange, PoolExchange, SessionExchange, is_mocked
 
 __all__ = ["SessionManager", "check_session"]
@@ -35,14 +35,16 @@ class _LoopBound:
     home: HomeLoop
     session: aiohttp.ClientSession
     exchange: Exchange
+    closes_with_loop: AsyncGenerator[None, None] | None = None
     sending: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
     ended: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
     all_ended: asyncio.Event = attrs.field(factory=asyncio.Event)
-    closes_with_loop: AsyncGenerator[None, None] | None = None
 
 
-async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
-    """Closes the session when the loop ends, even if nobody else does.
+async def _close_with_loop(
+    session: aiohttp.ClientSession, deadlines: Deadlines
+) -> AsyncGenerator[None, None]:
+    """Closes both when the loop ends, even if nobody else does.
 
     An event loop finalizes its async generators before it closes (PEP 525), which is the one moment
     at which a session that was never closed still can be.
@@ -50,6 +52,7 @@ async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[Non
     try:
         yield
     finally:
+        deadlines.close()
         await session.close()
 
 
@@ -149,8 +152,7 @@ class SessionManager:
                 "this client is in use by another running event loop; make one client for each"
             )
         self._bound = bound = self._bind(asyncio.get_running_loop())
-        if self._lent is None:
-            bound.closes_with_loop = _close_with_loop(bound.session)
+        if bound.closes_with_loop is not None:
             await anext(bound.closes_with_loop)
         return bound
 
@@ -164,9 +166,11 @@ class SessionManager:
             trust_env=self._trust_env,
             trace_configs=self._trace_configs,
         )
+        deadlines = Deadlines(loop)
+        closes_with_loop = _close_with_loop(session, deadlines)
         is_plain = not self._trust_env and not self._trace_configs
-        exchange = PoolExchange(session, loop) if is_plain else SessionExchange(session, loop)
-        return _LoopBound(HomeLoop(loop), session, exchange)
+        exchange = PoolExchange(session, deadlines) if is_plain else SessionExchange(session, loop)
+        return _LoopBound(HomeLoop(loop), session, exchange, closes_with_loop)
 
 
 def check_session(session: object, ssl_context: object) -> None:

@@ -32,6 +32,12 @@ def index_of(checkpoint_id: str) -> int:
     return int(checkpoint_id[13:22]) + int(checkpoint_id[22:31])
 
 
+def id_at(job: str, index: int) -> str:
+    """An id that `index_of` finds at that place in a job's list."""
+    number, _ = parse_job_id(job)
+    return f"ftckpt_{number:06d}{index:09d}{0:09d}"
+
+
 def page_body(job: str, start: int, limit: int) -> bytes:
     """The page of a job from record `start`."""
     number, records = parse_job_id(job)

@@ -10,8 +10,6 @@ import asyncio
 import contextlib
 import json
 import random
-import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -194,23 +192,6 @@ class RunningOrigin:
     def base_url(self, orders: Orders) -> str:
         """The base URL to give to a client."""
         return f"{self.url}/{orders.segment()}/v1"
-
-    def bare_latency(self, orders: Orders, job: str, pages: int) -> float:
-        """Seconds that a page takes on a bare socket, in the median."""
-        place = urlsplit(self.url)
-        target = f"/{orders.segment()}/v1/fine_tuning/jobs/{job}/checkpoints?limit=100"
-        request = f"GET {target} HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n".encode()
-        taken = []
-        with socket.create_connection((place.hostname, place.port)) as connection:
-            for _ in range(pages):
-                began = time.perf_counter()
-                connection.sendall(request)
-                head, _, body = connection.recv(2**20).partition(b"\r\n\r\n")
-                missing = int(head.partition(b"Content-Length: ")[2].split()[0]) - len(body)
-                while missing > 0:
-                    missing -= len(connection.recv(2**20))
-                taken.append(time.perf_counter() - began)
-        return statistics.median(taken)
 
     def stats(self, orders: Orders) -> dict[str, float]:
         """What the origin counted in a run: received, refused, faulty; and its CPU seconds."""

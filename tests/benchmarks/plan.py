@@ -9,6 +9,7 @@ from .harness import Case
 
 PEERS: Final = ("asyncckpt", "handwritten", "sdk-httpx", "sdk-aiohttp")
 FAST: Final = ("asyncckpt", "handwritten")
+FLOOR: Final = "bare-socket"
 
 ONE_JOB: Final = "one job"
 OVERLAP: Final = "overlap"
@@ -48,7 +49,7 @@ def short() -> list[Case]:
     """What a change is checked with: less than a minute."""
     return [
         *one_job(records=2_000, rounds=3, peers=PEERS[:3]),
-        *overlap(rounds=2, pages=25, peers=PEERS[:1], cases=((0.02, 0.02),)),
+        *overlap(rounds=2, pages=25, peers=(PEERS[0], FLOOR), cases=((0.02, 0.02),)),
         *many_jobs(jobs=200, rounds=3, peers=PEERS[:2]),
         *decoding(rounds=1, repeats=10),
         *importing(rounds=2, repeats=3),
@@ -79,7 +80,7 @@ def overlap(
     *,
     rounds: int,
     pages: int,
-    peers: tuple[str, ...] = PEERS,
+    peers: tuple[str, ...] = (*PEERS, FLOOR),
     cases: tuple[tuple[float, float], ...] = (
         (0.02, 0.02),
         (0.05, 0.05),
@@ -96,12 +97,12 @@ def overlap(
             peer,
             "overlap",
             {"latency": latency, "work": work, "work_is": work_is, "pages": pages},
-            rounds if peer == "asyncckpt" else min(rounds, 2),
+            rounds if peer in ("asyncckpt", FLOOR) else min(rounds, 2),
         )
         for latency, work in cases
         for work_is in kinds
         for peer in peers
-        if (latency, work) == (0.02, 0.02) or peer in FAST
+        if (latency, work) == (0.02, 0.02) or peer in (*FAST, FLOOR)
     ]
 
 
@@ -119,7 +120,8 @@ def jitter(*, rounds: int, pages: int) -> list[Case]:
         )
         for prefetch in (1, 2, 4)
     ]
-    return [*ours, *(Case(JITTER, "", peer, "overlap", params, rounds) for peer in PEERS[1:])]
+    others = (*PEERS[1:], FLOOR)
+    return [*ours, *(Case(JITTER, "", peer, "overlap", params, rounds) for peer in others)]
 
 
 def many_jobs(*, jobs: int, rounds: int, peers: tuple[str, ...] = PEERS) -> list[Case]:

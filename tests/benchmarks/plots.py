@@ -27,6 +27,7 @@ LABELS: Final = {
     "handwritten": "aiohttp + orjson by hand",
     "sdk-httpx": "official SDK, httpx",
     "sdk-aiohttp": "official SDK, aiohttp",
+    "bare-socket": "bare socket, no client",
 }
 
 _STYLE: Final[Any] = {

@@ -89,9 +89,9 @@ def _overlap(results: Results) -> Iterator[Target]:
         yield Target(2, f"{measurement.variant}: time over ideal", "at most", 1.03, 1.5, over)
 
 
-def ratio_to_ideal(measurement: Measurement, ideal: str = "ideal") -> Summary:
+def ratio_to_ideal(measurement: Measurement) -> Summary:
     """Wall time over the ideal time, process by process."""
-    pairs = zip(measurement.medians("wall"), measurement.medians(ideal), strict=True)
+    pairs = zip(measurement.medians("wall"), measurement.medians("ideal"), strict=True)
     return Summary.of([wall / ideal for wall, ideal in pairs])
 
 

@@ -102,28 +102,22 @@ async def overlap(
     jitter: bool = False,
 ) -> Samples:
     """A latency on the wire and work on each page: how much of the two goes on at once."""
-    worked = 0.0
 
     async def do_work() -> None:
-        nonlocal worked
-        began = time.perf_counter()
         if work_is == "awaited":
             await asyncio.sleep(work)
         else:
             time.sleep(work)  # noqa: ASYNC251
-        worked += time.perf_counter() - began
 
     orders = Orders(latency=latency, jitter=jitter, exact=True)
     options = {} if prefetch is None else {"prefetch": prefetch}
     latencies = [orders.latency_of(page * PAGE) for page in range(pages)]
-    late = origin.bare_latency(orders, job_id(2, PAGE), 15) - latencies[0]
     watch = Stopwatch()
     async with _opened(origin, peer, orders, **options) as client:
         await client.read(job_id(2, PAGE))
         with watch.running():
             await client.read_with_work(job_id(1, pages * PAGE), do_work)
-    bare = _ideal([latency + late for latency in latencies], worked / pages)
-    return [watch.sample(ideal=_ideal(latencies, work), bare=bare)]
+    return [watch.sample(ideal=_ideal(latencies, work))]
 
 
 def _ideal(latencies: list[float], work: float) -> float:
