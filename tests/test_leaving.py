@@ -5,6 +5,7 @@ that what only shows at the end of a process shows as well. It prints nothing wh
 """
 
 import asyncio
+import gc
 import itertools
 import json
 import os
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from asyncckpt import FanIn, Pager
+from asyncckpt import AsyncClient, FanIn, Pager
 from asyncckpt.testing import Sandbox
 
 from servers import Talk, serving
@@ -234,6 +235,43 @@ def test_a_leak_would_be_seen() -> None:
     assert broken != PROGRAM
     with pytest.raises(AssertionError, match="break: left"):
         run(broken, "break", "3")
+
+
+def is_ours(garbage: object) -> bool:
+    module = str(getattr(garbage, "__module__", None) or type(garbage).__module__)
+    return module.startswith("asyncckpt") and not module.startswith("asyncckpt.testing")
+
+
+@pytest.mark.parametrize("kind", ["list", "pages", "page by page", "list_many", "ordered"])
+async def test_nothing_is_left_to_the_garbage_collector(
+    kind: str, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    checkpoints = client.fine_tuning.jobs.checkpoints
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        if kind == "list":
+            async for _ in checkpoints.list(sandbox.job_ids[0]):
+                pass
+        elif kind == "pages":
+            async for page in checkpoints.list(sandbox.job_ids[0]).pages():
+                assert page.data
+        elif kind == "page by page":
+            page = await checkpoints.list(sandbox.job_ids[0])
+            while page.has_next_page():
+                page = await page.get_next_page()
+        else:
+            async for _ in checkpoints.list_many(sandbox.job_ids, ordered=kind == "ordered"):
+                pass
+        page = None
+        for _ in range(5):
+            # What the loop is still to call refers to what has just ended.
+            await asyncio.sleep(0)
+        gc.collect()
+        assert [garbage for garbage in gc.garbage if is_ours(garbage)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 def endless_pages(sandbox: Sandbox) -> Talk:

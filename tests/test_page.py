@@ -1,7 +1,7 @@
 """One page, and the rule by which one page leads to the next."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import pairwise
 
 import attrs
@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from strategies import thorough
 
 from asyncckpt import Page, PageInfo, PaginationError, Request, Response
+from asyncckpt.records import HasId
 
 RESPONSE = Response(200, CIMultiDict(), b"{}", Request("GET", "https://h/v1"))
 
@@ -86,6 +87,46 @@ class TestNextCursor:
             with pytest.raises(PaginationError, match="may be incomplete") as caught:
                 ask()
             assert (caught.value.cursor, caught.value.request) == (None, RESPONSE.request)
+
+
+class TestRecordsAreMadeWhenTheyAreAskedFor:
+    def made_by(self, make: Callable[[Sequence[HasId]], list[Item]]) -> Page[Item]:
+        return Page(
+            [Item("a"), Item("b")],
+            True,
+            "a",
+            "b",
+            "list",
+            response=RESPONSE,
+            fetch=no_fetch,
+            to_records=make,
+        )
+
+    def test_the_way_on_is_known_before(self) -> None:
+        def make(parsed: Sequence[HasId]) -> list[Item]:
+            raise AssertionError("nobody asked for them")
+
+        current = self.made_by(make)
+        assert (current.next_cursor(), current.has_next_page()) == ("b", True)
+        assert current.next_page_info() == PageInfo({"after": "b"})
+        assert (current.has_more, current.first_id, current.last_id) == (True, "a", "b")
+
+    def test_once(self) -> None:
+        calls: list[Sequence[HasId]] = []
+
+        def make(parsed: Sequence[HasId]) -> list[Item]:
+            calls.append(parsed)
+            return [Item(one.id.upper()) for one in parsed]
+
+        current = self.made_by(make)
+        assert current.data is current.data
+        assert current.data == [Item("A"), Item("B")]
+        assert len(calls) == 1
+
+    def test_a_page_shows_its_records(self) -> None:
+        assert repr(self.made_by(lambda parsed: [Item("z")])) == (
+            "Page(data=[Item(id='z')], has_more=True, first_id='a', last_id='b', object='list')"
+        )
 
 
 async def pour(pages: AsyncIterator[Page[Item]], into: list[str]) -> None:
