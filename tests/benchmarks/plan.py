@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from .decoders import decoders
 from .harness import Case
+from .layers import LAYERS as LAYERS_BY_NAME
 
 PEERS: Final = ("asyncckpt", "handwritten", "sdk-httpx", "sdk-aiohttp")
 FAST: Final = ("asyncckpt", "handwritten")
@@ -15,6 +16,7 @@ ONE_JOB: Final = "one job"
 OVERLAP: Final = "overlap"
 JITTER: Final = "jitter"
 MANY_JOBS: Final = "many jobs"
+LAYERS: Final = "layers"
 DECODING: Final = "decoding"
 IMPORT: Final = "import"
 STREAM: Final = "stream"
@@ -35,6 +37,7 @@ def full() -> list[Case]:
         *jitter(rounds=3, pages=50),
         *many_jobs(jobs=1_000, rounds=5),
         *many_jobs_at_a_distance(jobs=10_000, rounds=3),
+        *layers(records=10_000, rounds=5),
         *decoding(rounds=7, repeats=25),
         *importing(rounds=3, repeats=7),
         *memory(streamed=1_000_000, held=100_000),
@@ -51,6 +54,7 @@ def short() -> list[Case]:
         *one_job(records=2_000, rounds=3, peers=PEERS[:3]),
         *overlap(rounds=2, pages=25, peers=(PEERS[0], FLOOR), cases=((0.02, 0.02),)),
         *many_jobs(jobs=200, rounds=3, peers=PEERS[:2]),
+        *layers(records=2_000, rounds=1),
         *decoding(rounds=1, repeats=10),
         *importing(rounds=2, repeats=3),
         *memory(streamed=200_000, held=10_000),
@@ -157,6 +161,14 @@ def many_jobs_at_a_distance(*, jobs: int, rounds: int) -> list[Case]:
             rounds if peer in FAST else 1,
         )
         for peer in PEERS
+    ]
+
+
+def layers(*, records: int, rounds: int) -> list[Case]:
+    """Where the time of a page goes."""
+    return [
+        Case(LAYERS, "a page", name, "layers", {"records": records, "repeats": 15}, rounds)
+        for name in LAYERS_BY_NAME
     ]
 
 

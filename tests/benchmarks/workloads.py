@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import os
 import resource
 import subprocess
 import sys
@@ -153,6 +154,23 @@ async def many_jobs(
     return samples
 
 
+async def layers(
+    origin: RunningOrigin, peer: str, *, records: int, warmups: int = 2, repeats: int
+) -> Samples:
+    """The pages of one job through a part of the client, which `peer` names."""
+    from .layers import LAYERS
+
+    samples = []
+    async with LAYERS[peer](origin.base_url(Orders()), job_id(1, records)) as read:
+        for turn in range(warmups + repeats):
+            watch = Stopwatch()
+            with watch.running():
+                await read()
+            if turn >= warmups:
+                samples.append(watch.sample(per_page=watch.cpu / records * PAGE))
+    return samples
+
+
 async def decoding(origin: RunningOrigin, peer: str, *, repeats: int) -> Samples:
     """Bytes of a page to records, without a network; `peer` names the decoder."""
     decode = decoders()[peer]()
@@ -170,13 +188,19 @@ async def decoding(origin: RunningOrigin, peer: str, *, repeats: int) -> Samples
 async def importing(origin: RunningOrigin, peer: str, *, repeats: int) -> Samples:
     """`import` in a process with nothing imported; `peer` names the module."""
     program = f"import time; t = time.perf_counter(); import {peer}; print(time.perf_counter() - t)"
+    # Installed packages come compiled; here the first run compiles what is not.
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
     samples = []
-    for _ in range(repeats):
+    for _ in range(1 + repeats):
         run = subprocess.run(  # noqa: ASYNC221
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
         )
         samples.append({"wall": float(run.stdout)})
-    return samples
+    return samples[1:]
 
 
 async def streaming(origin: RunningOrigin, peer: str, *, records: int, points: int) -> Samples:
@@ -280,6 +304,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
         one_job,
         overlap,
         many_jobs,
+        layers,
         decoding,
         importing,
         streaming,

@@ -1,0 +1,138 @@
+"""The pages of one job through ever more of the client: where the time of a page goes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+import aiohttp
+
+from asyncckpt import AsyncClient
+from asyncckpt.credentials import Credentials
+from asyncckpt.exchange import Exchange
+from asyncckpt.gate import Gate
+from asyncckpt.messages import Response
+from asyncckpt.options import DEFAULT_TIMEOUT, RequestOptions
+from asyncckpt.pacing import Pacer
+from asyncckpt.page import ignore
+from asyncckpt.retry_budget import RetryBudget
+from asyncckpt.sender import PUBLIC_HEADERS, Account, Call, Sender, Tally
+from asyncckpt.session import SessionManager
+
+from .data import id_at, parse_job_id
+from .peers import KEY, PAGE, BareSocket
+
+Read = Callable[[], Awaitable[object]]
+
+_OPTIONS: Final = RequestOptions(
+    timeout=DEFAULT_TIMEOUT,
+    max_retries=6,
+    max_wait=120.0,
+    max_body_bytes=2**26,
+    headers=PUBLIC_HEADERS,
+    query={},
+)
+
+
+def _urls(base_url: str, job: str) -> list[str]:
+    first = f"{base_url}/fine_tuning/jobs/{job}/checkpoints?limit={PAGE}"
+    _, records = parse_job_id(job)
+    return [first] + [f"{first}&after={id_at(job, n - 1)}" for n in range(PAGE, records, PAGE)]
+
+
+@contextlib.asynccontextmanager
+async def _manager(session: aiohttp.ClientSession | None) -> AsyncIterator[SessionManager]:
+    manager = SessionManager(
+        session=session, connection_limit=16, ssl=True, trust_env=False, trace_configs=()
+    )
+    try:
+        yield manager
+    finally:
+        await manager.aclose()
+
+
+async def _get_all(exchange: Exchange, urls: Sequence[str]) -> None:
+    headers = {**PUBLIC_HEADERS, "Authorization": f"Bearer {KEY}"}
+    for url in urls:
+        await exchange.get(
+            url,
+            headers,
+            timeout=_OPTIONS.timeout,
+            max_body_bytes=_OPTIONS.max_body_bytes,
+            on_wire=ignore,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _bare_socket(base_url: str, job: str) -> AsyncIterator[Read]:
+    yield functools.partial(BareSocket(base_url).read, job)
+
+
+@contextlib.asynccontextmanager
+async def _pool(base_url: str, job: str) -> AsyncIterator[Read]:
+    async with _manager(None) as manager:
+        get_all = functools.partial(_get_all, urls=_urls(base_url, job))
+        yield functools.partial(manager.run, get_all)
+
+
+@contextlib.asynccontextmanager
+async def _front_door(base_url: str, job: str) -> AsyncIterator[Read]:
+    async with aiohttp.ClientSession() as session, _manager(session) as manager:
+        get_all = functools.partial(_get_all, urls=_urls(base_url, job))
+        yield functools.partial(manager.run, get_all)
+
+
+@contextlib.asynccontextmanager
+async def _sender(base_url: str, job: str) -> AsyncIterator[Read]:
+    async with _manager(None) as manager:
+        sender = Sender(manager)
+        account = Account(Credentials(KEY), Gate(Pacer()), RetryBudget())
+
+        async def read() -> None:
+            for url in _urls(base_url, job):
+                await sender.send(Call(url, account, _OPTIONS, Tally()), _as_it_is, ignore)
+
+        yield read
+
+
+def _as_it_is(response: Response) -> Response:
+    return response
+
+
+@contextlib.asynccontextmanager
+async def _pages(base_url: str, job: str) -> AsyncIterator[Read]:
+    async with AsyncClient(api_key=KEY, base_url=base_url) as client:
+
+        async def read() -> None:
+            async for _ in client.fine_tuning.jobs.checkpoints.list(job, limit=PAGE).pages():
+                pass
+
+        yield read
+
+
+@contextlib.asynccontextmanager
+async def _records(base_url: str, job: str) -> AsyncIterator[Read]:
+    async with AsyncClient(api_key=KEY, base_url=base_url) as client:
+
+        async def read() -> None:
+            async for _ in client.fine_tuning.jobs.checkpoints.list(job, limit=PAGE):
+                pass
+
+        yield read
+
+
+FRONT_DOOR: Final = "aiohttp's ClientSession.get"
+POOL: Final = "aiohttp's pool and parser"
+
+LAYERS: Final[dict[str, Callable[[str, str], AbstractAsyncContextManager[Read]]]] = {
+    "a bare socket": _bare_socket,
+    POOL: _pool,
+    "pacing, retries, deadlines": _sender,
+    "the pager, every field checked": _pages,
+    "records made, handed out one by one": _records,
+    FRONT_DOOR: _front_door,
+}
+"""Each does what the one before does, and more; the last replaces the second."""
