@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
-from . import plan
+from . import agreement, plan
 from .harness import measure
 from .report import write
 from .results import Results, gathered
@@ -25,10 +26,11 @@ def main() -> int:
     if given.report:
         write(Results.load(DATA))
         return 0
+    agreed = asyncio.run(agreement.check())
     cases = plan.short() if given.short else plan.full()
     if given.only:
         cases = [case for case in cases if case.group == given.only]
-    results = gathered(measure(cases, sys.stderr.write))
+    results = gathered(measure(cases, sys.stderr.write), agreed)
     if given.only:
         kept = [one for one in Results.load(DATA).measurements if one.group != given.only]
         results.measurements.extend(kept)

@@ -39,11 +39,13 @@ class Results:
         machine: Cores, processor, system, Python.
         versions: Of everything that takes part.
         measurements: In the order of the plan.
+        agreed: How many values were the same for asyncckpt and the official SDK.
     """
 
     machine: dict[str, str]
     versions: dict[str, str]
     measurements: list[Measurement]
+    agreed: int = 0
 
     def of(self, group: str, peer: str | None = None) -> list[Measurement]:
         """The measurements of a group, and perhaps of one peer."""
@@ -67,7 +69,7 @@ class Results:
         lines = ",\n".join(_as_json(_rounded(attrs.asdict(one))) for one in self.measurements)
         path.write_text(
             f'{{"machine": {_as_json(self.machine)},\n"versions": {_as_json(self.versions)},\n'
-            f'"measurements": [\n{lines}\n]}}\n'
+            f'"agreed": {self.agreed},\n"measurements": [\n{lines}\n]}}\n'
         )
 
     @classmethod
@@ -91,7 +93,7 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
-def gathered(measurements: list[Measurement]) -> Results:
+def gathered(measurements: list[Measurement], agreed: int) -> Results:
     """The measurements with a description of this machine."""
     versions = {"asyncckpt": __version__}
     for name in _COMPARED:
@@ -99,7 +101,7 @@ def gathered(measurements: list[Measurement]) -> Results:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return Results(_machine(), versions, measurements)
+    return Results(_machine(), versions, measurements, agreed)
 
 
 def _machine() -> dict[str, str]:
