@@ -246,6 +246,13 @@ class TestJobs:
         ran = run("list", "-", third)
         assert ran.ids == [id_ for job in (first, second, third) for id_ in ids_of(served, job)]
 
+    def test_a_byte_order_mark_is_no_part_of_an_id(
+        self, served: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = served.job_ids[0]
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"\ufeff{job}\n"))
+        assert run("list", "-").ids == ids_of(served, job)
+
     def test_one_that_fails_does_not_stop_the_others(self, served: Sandbox, run: Run) -> None:
         first, second = served.job_ids[:2]
         ran = run("list", first, "ftjob-unknown", second, "--format", "json")
@@ -300,6 +307,7 @@ class TestErrors:
             (["list", "ftjob-a/../b"], "must not contain"),
             (["list", "ftjob-a", "--base-url", "localhost"], "base_url"),
             (["list", "ftjob-a", "--api-key-env", "UNSET_KEY"], "UNSET_KEY"),
+            (["list", "ftjob-a", "--api-key-env", ""], "--api-key-env"),
             (["lits"], "list"),
             (["sandbox", "--port", "70000"], "--port"),
             (["sandbox", "--jobs", "-1"], "--jobs"),
@@ -392,6 +400,24 @@ class TestErrors:
             )
         assert ran.returncode == 1
         assert ran.stderr.startswith("asyncckpt: ")
+        assert ran.stderr.count("\n") == 1
+
+    @pytest.mark.parametrize(
+        ("closed", "code", "says"),
+        [("<&-", 2, "standard input, which is closed"), (">&-", 1, "standard output is closed")],
+    )
+    def test_a_closed_stream_is_said_to_be(
+        self, served: Sandbox, closed: str, code: int, says: str
+    ) -> None:
+        ran = subprocess.run(
+            ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "list", "-"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert (ran.returncode, ran.stdout) == (code, "")
+        assert says in ran.stderr
         assert ran.stderr.count("\n") == 1
 
     @pytest.mark.parametrize("missing", ["cyclopts", "rich"])

@@ -109,8 +109,8 @@ def list_checkpoints(
         concurrency: Jobs listed at the same time.
         base_url: Without it: OPENAI_BASE_URL, or api.openai.com.
         api_key_env: Environment variable with the API key.
-        timeout: Seconds for one attempt of a request.
-        max_retries: Retries of a request that failed for now.
+        timeout: Seconds for one attempt of a request. Without it: 60, of which 5 to connect.
+        max_retries: Retries of a request that failed for now. Without it: 6.
         sandbox: Ask a sandbox made for this command: no key, no network. JOB_ID may be left out.
 
     Returns:
@@ -237,7 +237,10 @@ def _read_ids(arguments: Sequence[str]) -> list[str]:
     ids: list[str] = []
     for argument in arguments:
         if argument == "-":
-            ids += filter(None, (line.strip() for line in sys.stdin))
+            if sys.stdin is None:
+                raise UsageError('"-" reads ids from standard input, which is closed')
+            # Some editors begin a file with a byte order mark.
+            ids += filter(None, (line.lstrip("\ufeff").strip() for line in sys.stdin))
         elif argument.startswith("-"):
             raise UsageError(f"Unknown option: {argument}. See: asyncckpt list --help")
         else:
@@ -246,6 +249,8 @@ def _read_ids(arguments: Sequence[str]) -> list[str]:
 
 
 def _api_key(variable: str) -> str:
+    if not variable:
+        raise UsageError("--api-key-env takes the name of the variable with your API key")
     key = os.environ.get(variable, "").strip()
     if not key:
         raise UsageError(f"set {variable} to your API key, or try --sandbox, which needs none")
@@ -263,6 +268,9 @@ def run(arguments: Sequence[str]) -> int:
     """
     from asyncckpt.errors import OpenAIError
 
+    if sys.stdout is None:
+        complain(OSError("standard output is closed"))
+        return FAILED
     try:
         code: int | None = app([*arguments])
         sys.stdout.flush()
