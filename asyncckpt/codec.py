@@ -3,11 +3,14 @@
 It is on the path of every record, so it is msgspec's: types are checked as the JSON is parsed. An
 unknown field is kept in `.extra`. Records to and from plain data are in `conversion`.
 
-How `decode` keeps unknown fields without paying for it. For each record class it makes a *wire*
-class, a msgspec struct of the same fields that forbids unknown ones; parsing into that and
-converting to the record is faster than parsing into the record, and complains when there is a field
-that the record does not name. Then the page is parsed the thorough way, field by field, and the
-names it had become fields of the next wire class: the codec learns what the server sends.
+How unknown fields are kept without paying for it. For each record class there is a *wire* class, a
+msgspec struct of the same fields that forbids unknown ones; parsing into that and converting to the
+record is faster than parsing into the record, and complains when there is a field that the record
+does not name. Then the page is parsed the thorough way, field by field, and the names it had become
+fields of the next wire class: the codec learns what the server sends.
+
+The two steps need not follow each other at once. All that can be wrong with a body is found in the
+first, so a page knows what follows it before there are records.
 """
 
 from __future__ import annotations
@@ -199,7 +202,7 @@ def _wire_class(cls: type, unknown: _UnknownFields) -> type[msgspec.Struct]:
         fields,
         forbid_unknown_fields=True,
         rename=learned,
-        # Short-lived trees: nothing in them can refer back to its owner.
+        # Trees of what JSON can be: nothing in them can refer back to its owner.
         gc=False,
         namespace={"extra": _extra_of(learned) if learned else NO_EXTRA},
     )

@@ -26,20 +26,18 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from asyncckpt.errors import APIConnectionError, APITimeoutError
-from asyncckpt.event_loop import Deadlines
 from asyncckpt.messages import Request, Response
 from asyncckpt.options import Timeout
 from asyncckpt.protocol import BodyTooLongError
 
 __all__ = ["Exchange", "PoolExchange", "SessionExchange", "is_mocked"]
 
-_SESSION_CLASS: Final = vars(aiohttp.ClientSession)
-_REQUEST_OF_AIOHTTP: Final = _SESSION_CLASS["_request"]
+_REQUEST_OF_AIOHTTP: Final = vars(aiohttp.ClientSession)["_request"]
 
 
 def is_mocked() -> bool:
     """Whether a test has put something in place of aiohttp's requests, as aioresponses does."""
-    return _SESSION_CLASS["_request"] is not _REQUEST_OF_AIOHTTP
+    return vars(aiohttp.ClientSession)["_request"] is not _REQUEST_OF_AIOHTTP
 
 
 class Exchange(Protocol):
@@ -76,12 +74,10 @@ class SessionExchange:
 
     Args:
         session: The session.
-        loop: The event loop that it belongs to.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
-        self._loop = loop
 
     async def get(
         self,
@@ -95,7 +91,7 @@ class SessionExchange:
         """See `Exchange.get`."""
         request = Request("GET", url)
         # A session gives no sign of its own; on an open connection it writes without suspending.
-        self._loop.call_soon(on_wire)
+        asyncio.get_running_loop().call_soon(on_wire)
         try:
             answer = await self._session.get(
                 URL(url, encoded=True),
@@ -119,17 +115,11 @@ class PoolExchange:
 
     Args:
         session: The session that owns the pool.
-        deadlines: Those of its event loop.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, deadlines: Deadlines) -> None:
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
-        self._deadlines = deadlines
         self._origins: dict[str, aiohttp.ClientRequest] = {}
-        # As a rule the headers are those of the request before.
-        self._headers: Mapping[str, str] = {}
-        self._header_lines = ""
-        self._names_host = False
         self._used: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
 
     async def get(
@@ -144,7 +134,7 @@ class PoolExchange:
         """See `Exchange.get`."""
         request = Request("GET", url)
         try:
-            with self._deadlines.within(timeout.total):
+            async with asyncio.timeout(timeout.total):
                 origin, message = self._prepare(url, headers)
                 connection, answer, payload = await self._ask(origin, message, timeout, on_wire)
                 try:
@@ -169,22 +159,15 @@ class PoolExchange:
         end_of_origin = url.index("/", url.index("//") + 2)
         origin = self._origins.get(url[:end_of_origin])
         if origin is None:
+            loop = asyncio.get_running_loop()
             origin = aiohttp.ClientRequest(
-                "GET",
-                URL(url[:end_of_origin]),
-                loop=self._deadlines.loop,
-                session=self._session,
+                "GET", URL(url[:end_of_origin]), loop=loop, session=self._session
             )
             self._origins[url[:end_of_origin]] = origin
-        if headers != self._headers:
-            self._headers = headers
-            self._header_lines = "".join(
-                [f"{name}: {value}\r\n" for name, value in headers.items()]
-            )
-            self._names_host = any(name.lower() == "host" for name in headers)
-        host = "" if self._names_host else f"Host: {origin.headers['Host']}\r\n"
-        head = f"GET {url[end_of_origin:]} HTTP/1.1\r\n{host}{self._header_lines}\r\n"
-        return origin, head.encode()
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        if not any(name.lower() == "host" for name in headers):
+            lines = f"Host: {origin.headers['Host']}\r\n{lines}"
+        return origin, f"GET {url[end_of_origin:]} HTTP/1.1\r\n{lines}\r\n".encode()
 
     async def _ask(
         self,

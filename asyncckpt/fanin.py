@@ -195,11 +195,10 @@ class FanIn(Generic[RecordT]):
             await close_unless_running(iteration)
 
     async def _iterate(self) -> AsyncGenerator[RecordT, None]:
-        loop = asyncio.get_running_loop()
         crew = self._crew = _Crew[RecordT](
             self._concurrency,
             self._work,
-            (_InOrder if self._ordered else _AsTheyCome)(self._concurrency, loop),
+            _InOrder(self._concurrency) if self._ordered else _AsTheyCome(self._concurrency),
         )
         try:
             while (item := await crew.next_item()) is not None:
@@ -344,9 +343,8 @@ class _Source:
 class _Channel(Generic[_T]):
     """A bounded queue from several tasks to one; whoever waits to put is served in turn."""
 
-    def __init__(self, capacity: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._loop = loop
         self._items: deque[_T] = deque()
         self._putting: deque[tuple[asyncio.Future[None], _T]] = deque()
         self._getting: asyncio.Future[None] | None = None
@@ -357,7 +355,7 @@ class _Channel(Generic[_T]):
             self._items.append(item)
             self._wake()
             return
-        turn: asyncio.Future[None] = self._loop.create_future()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._putting.append((turn, item))
         await turn
 
@@ -366,7 +364,7 @@ class _Channel(Generic[_T]):
         while not self._items:
             if self._is_closed:
                 return None
-            self._getting = self._loop.create_future()
+            self._getting = asyncio.get_running_loop().create_future()
             await self._getting
         item = self._items.popleft()
         while self._putting and len(self._items) < self._capacity:
@@ -389,8 +387,8 @@ class _Channel(Generic[_T]):
 class _AsTheyCome(Generic[RecordT]):
     """All jobs put their pages into one channel."""
 
-    def __init__(self, concurrency: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._channel: _Channel[_Item[RecordT]] = _Channel(max(1, concurrency // 2), loop)
+    def __init__(self, concurrency: int) -> None:
+        self._channel: _Channel[_Item[RecordT]] = _Channel(max(1, concurrency // 2))
 
     async def admit(self) -> None:
         """Wait until another job may be begun: whenever a worker is free."""
@@ -411,11 +409,10 @@ class _AsTheyCome(Generic[RecordT]):
 class _InOrder(Generic[RecordT]):
     """Each job has a channel of its own, and they are read in the order of the jobs."""
 
-    def __init__(self, concurrency: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, concurrency: int) -> None:
         self._room = asyncio.Semaphore(concurrency + concurrency // 2)
         # With room for all that are admitted, so that opening a lane never waits.
-        self._lanes: _Channel[_Channel[_Item[RecordT]]] = _Channel(2 * concurrency, loop)
+        self._lanes: _Channel[_Channel[_Item[RecordT]]] = _Channel(2 * concurrency)
         self._current: _Channel[_Item[RecordT]] | None = None
 
     async def admit(self) -> None:
@@ -423,7 +420,7 @@ class _InOrder(Generic[RecordT]):
         await self._room.acquire()
 
     async def open(self) -> _Channel[_Item[RecordT]]:
-        lane: _Channel[_Item[RecordT]] = _Channel(_PAGES_AHEAD_OF_TURN, self._loop)
+        lane: _Channel[_Item[RecordT]] = _Channel(_PAGES_AHEAD_OF_TURN)
         await self._lanes.put(lane)
         return lane
 

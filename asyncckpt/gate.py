@@ -7,7 +7,6 @@ import math
 from collections import OrderedDict
 from time import monotonic
 
-from asyncckpt.event_loop import HomeLoop
 from asyncckpt.pacing import Pacer, Ticket
 from asyncckpt.protocol import RateLimitHints
 
@@ -33,7 +32,7 @@ class Gate:
         self._queue: OrderedDict[asyncio.Future[Ticket], None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._home: HomeLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._adopted_at = -math.inf
 
     @property
@@ -61,8 +60,7 @@ class Gate:
 
     def enter_at_once(self) -> Ticket | None:
         """Leave to send without waiting; None if there is none at the moment."""
-        if self._home is None or not self._home.is_running_here():
-            self._move_in()
+        self._enter_loop()
         now = monotonic()
         if self._queue or self.pacer.delay(now) > 0:
             return None
@@ -89,12 +87,15 @@ class Gate:
             self.pacer.lost(ticket, now)
             self._admit(now)
 
-    def _move_in(self) -> None:
+    def _enter_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop is self._loop:
+            return
         self._disarm()
         self._queue.clear()
-        if self._home is not None:
+        if self._loop is not None:
             self.pacer.forget_in_flight()
-        self._home = HomeLoop(asyncio.get_running_loop())
+        self._loop = loop
         self._adopted_at = monotonic()
 
     def _admit(self, now: float) -> None:
@@ -113,9 +114,9 @@ class Gate:
         # A timer that is early looks again; re-arming at every answer would cost more.
         if when < self._timer_at:
             self._disarm()
-            if when < math.inf and self._home is not None:
+            if when < math.inf and self._loop is not None:
                 self._timer_at = when
-                self._timer = self._home.loop.call_later(when - monotonic(), self._ring)
+                self._timer = self._loop.call_later(when - monotonic(), self._ring)
 
     def _disarm(self) -> None:
         if self._timer is not None:

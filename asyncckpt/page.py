@@ -18,8 +18,9 @@ client shall do when they contradict each other):
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -27,7 +28,7 @@ from asyncckpt.errors import PaginationError
 from asyncckpt.messages import Response
 from asyncckpt.records import NO_EXTRA, Extra, HasId
 
-__all__ = ["Fetch", "OnWire", "Page", "PageInfo", "Walk", "ignore"]
+__all__ = ["Fetch", "OnWire", "Page", "PageInfo", "Unmade", "Walk", "ignore"]
 
 
 RecordT = TypeVar("RecordT", bound=HasId)
@@ -37,10 +38,6 @@ OnWire: TypeAlias = Callable[[], None]
 
 Fetch: TypeAlias = Callable[[str | None, OnWire], Awaitable["Page[RecordT]"]]
 """Gets the page after a cursor; None is the beginning of the list."""
-
-
-def _as_they_are(parsed: Sequence[HasId]) -> list[Any]:
-    return list(parsed)
 
 
 def ignore() -> None:
@@ -54,13 +51,40 @@ class PageInfo:
     params: Mapping[str, str]
 
 
-@attrs.frozen(eq=False, repr=False)
+class Unmade(Generic[RecordT]):
+    """The records of a page that nobody has looked at yet.
+
+    What they are made of has been checked, and tells the next cursor: so the next request can go
+    out before they are made, and those that wait for their turn need not be watched by Python's
+    garbage collector.
+
+    Args:
+        parsed: What they are made of, in the same order and under the same ids.
+        to_records: Makes them.
+    """
+
+    def __init__(
+        self,
+        parsed: Sequence[HasId],
+        to_records: Callable[[Sequence[HasId]], list[RecordT]],
+    ) -> None:
+        self.parsed = parsed
+        self._to_records = to_records
+        self._made: list[RecordT] | None = None
+
+    def made(self) -> list[RecordT]:
+        """The records; made at the first call."""
+        if self._made is None:
+            self.parsed = self._made = self._to_records(self.parsed)
+        return self._made
+
+    def __deepcopy__(self, memo: dict[int, object]) -> list[RecordT]:
+        return copy.deepcopy(self.made(), memo)
+
+
+@attrs.frozen(eq=False, repr=False, match_args=False)
 class Page(Generic[RecordT]):
     """One page of a list, as the server sent it.
-
-    Its records are made when `data` is first asked for. What they are made of has been checked by
-    then, and tells the next cursor: so the next request can go out before, and records that wait
-    for their turn need not be watched by Python's garbage collector.
 
     Attributes:
         has_more: Whether the server has more after this page; None if it did not say.
@@ -72,7 +96,9 @@ class Page(Generic[RecordT]):
         fetch: Gets the page after a cursor.
     """
 
-    _parsed: Sequence[HasId] = attrs.field(alias="data")
+    __match_args__ = ("data", "has_more", "first_id", "last_id", "object", "extra")
+
+    _data: list[RecordT] | Unmade[RecordT] = attrs.field(alias="data")
     has_more: bool | None
     first_id: str | None
     last_id: str | None
@@ -80,25 +106,16 @@ class Page(Generic[RecordT]):
     extra: Extra = NO_EXTRA
     response: Response = attrs.field(kw_only=True)
     fetch: Callable[[str], Awaitable[Page[RecordT]]] = attrs.field(kw_only=True)
-    _to_records: Callable[[Sequence[HasId]], list[RecordT]] = attrs.field(
-        alias="to_records", kw_only=True, default=_as_they_are
-    )
-    _records: list[RecordT] | None = attrs.field(init=False, default=None)
 
     @property
     def data(self) -> list[RecordT]:
         """The records, in the server's order; checkpoints and jobs come newest first."""
-        records = self._records
-        if records is None:
-            records = self._to_records(self._parsed)
-            object.__setattr__(self, "_records", records)
-            object.__setattr__(self, "_parsed", records)
-        return records
+        return self._data.made() if isinstance(self._data, Unmade) else self._data
 
     def __repr__(self) -> str:
         return (
-            f"Page(data={self.data!r}, has_more={self.has_more!r}, first_id={self.first_id!r}, "
-            f"last_id={self.last_id!r}, object={self.object!r})"
+            f"{type(self).__name__}(data={self.data!r}, has_more={self.has_more!r}, "
+            f"first_id={self.first_id!r}, last_id={self.last_id!r}, object={self.object!r})"
         )
 
     def has_next_page(self) -> bool:
@@ -123,7 +140,7 @@ class Page(Generic[RecordT]):
         Raises:
             PaginationError: The server says that there is more, and gives no way to it.
         """
-        if self.has_more is False or (self.has_more is None and not self._parsed):
+        if self.has_more is False or (self.has_more is None and not self._parsed()):
             return None
         cursor = self._cursor()
         if cursor is None:
@@ -136,7 +153,11 @@ class Page(Generic[RecordT]):
         return cursor
 
     def _cursor(self) -> str | None:
-        return self._parsed[-1].id if self._parsed else self.last_id or None
+        parsed = self._parsed()
+        return parsed[-1].id if parsed else self.last_id or None
+
+    def _parsed(self) -> Sequence[HasId]:
+        return self._data.parsed if isinstance(self._data, Unmade) else self._data
 
     async def get_next_page(self) -> Page[RecordT]:
         """Fetch the page after this one; after the last one that is a page without records.

@@ -214,9 +214,8 @@ class _Reader(Generic[RecordT]):
         self._sent = 0
         self._settled = False
         self._is_closed = False
-        loop = asyncio.get_running_loop()
-        self._page_wanted = _Signal(loop)
-        self._page_there = _Signal(loop)
+        self._page_wanted = _Signal()
+        self._page_there = _Signal()
         self._task: asyncio.Task[None] | None = None
 
     async def next_page(self) -> Page[RecordT] | None:
@@ -290,8 +289,7 @@ class _Reader(Generic[RecordT]):
 class _Signal:
     """Wakes one waiter; setting it when nobody waits does nothing."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -303,7 +301,7 @@ class _Signal:
             self._waiter.set_result(None)
 
     async def wait(self) -> None:
-        self._waiter = self._loop.create_future()
+        self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
         finally:

@@ -18,7 +18,7 @@ from asyncckpt.codec import Decoder, ListDecoder
 from asyncckpt.fanin import FanIn, Jobs, OnError
 from asyncckpt.messages import Response
 from asyncckpt.options import NOT_GIVEN, NotGiven, RequestOptions, Timeout, check_count
-from asyncckpt.page import Fetch, OnWire, Page, ignore
+from asyncckpt.page import Fetch, OnWire, Page, Unmade, ignore
 from asyncckpt.pager import Pager
 from asyncckpt.records import (
     FineTuningJob,
@@ -110,7 +110,7 @@ class _ListFetch(Generic[RecordT]):
     def _to_page(self, response: Response) -> Page[RecordT]:
         body = self._decoder.parse(response.content)
         return Page(
-            body.data,
+            Unmade(body.data, self._decoder.to_records),
             body.has_more,
             body.first_id,
             body.last_id,
@@ -118,8 +118,11 @@ class _ListFetch(Generic[RecordT]):
             body.extra,
             response=response,
             fetch=self._after,
-            to_records=self._decoder.to_records,
         )
+
+    def __deepcopy__(self, memo: dict[int, object]) -> _ListFetch[RecordT]:
+        # A copy of a page still asks the same client for the next.
+        return self
 
 
 class AsyncCheckpoints:

@@ -18,7 +18,6 @@ from typing import Final, TypeVar
 import aiohttp
 import attrs
 
-from asyncckpt.event_loop import Deadlines, HomeLoop
 from asyncckpt.exchange import Exchange, PoolExchange, SessionExchange, is_mocked
 
 __all__ = ["SessionManager", "check_session"]
@@ -32,19 +31,17 @@ _CLOSED: Final = "this client is closed; make a new AsyncClient"
 class _LoopBound:
     """What belongs to one event loop."""
 
-    home: HomeLoop
+    loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
     exchange: Exchange
-    closes_with_loop: AsyncGenerator[None, None] | None = None
     sending: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
     ended: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
     all_ended: asyncio.Event = attrs.field(factory=asyncio.Event)
+    closes_with_loop: AsyncGenerator[None, None] | None = None
 
 
-async def _close_with_loop(
-    session: aiohttp.ClientSession, deadlines: Deadlines
-) -> AsyncGenerator[None, None]:
-    """Closes both when the loop ends, even if nobody else does.
+async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+    """Closes the session when the loop ends, even if nobody else does.
 
     An event loop finalizes its async generators before it closes (PEP 525), which is the one moment
     at which a session that was never closed still can be.
@@ -52,7 +49,6 @@ async def _close_with_loop(
     try:
         yield
     finally:
-        deadlines.close()
         await session.close()
 
 
@@ -96,10 +92,10 @@ class SessionManager:
         """
         self._is_closed = True
         bound, self._bound = self._bound, None
-        if bound is None or not bound.home.is_running_here():
+        if bound is None or bound.loop is not asyncio.get_running_loop():
             return
         # A task that closes the client while it sends must not wait for itself.
-        bound.ended = bound.sending - {_this_task(bound.home.loop)}
+        bound.ended = bound.sending - {_this_task()}
         for task in bound.ended:
             task.cancel()
         if bound.closes_with_loop is not None:
@@ -116,13 +112,9 @@ class SessionManager:
         Raises:
             RuntimeError: The session is closed, now or meanwhile, or another event loop uses it.
         """
-        bound = self._bound
-        if bound is None or not bound.home.is_running_here():
-            bound = await self._enter_loop()
-        loop, exchange = bound.home.loop, bound.exchange
-        if is_mocked():
-            exchange = SessionExchange(bound.session, loop)
-        task = _this_task(loop)
+        bound = await self._enter_loop()
+        exchange = SessionExchange(bound.session) if is_mocked() else bound.exchange
+        task = _this_task()
         bound.sending.add(task)
         try:
             return await send(exchange)
@@ -147,30 +139,33 @@ class SessionManager:
     async def _enter_loop(self) -> _LoopBound:
         if self._is_closed:
             raise RuntimeError(_CLOSED)
-        if self._bound is not None and self._bound.home.loop.is_running():
+        loop = asyncio.get_running_loop()
+        bound = self._bound
+        if bound is not None and bound.loop is loop:
+            return bound
+        if bound is not None and bound.loop.is_running():
             raise RuntimeError(
                 "this client is in use by another running event loop; make one client for each"
             )
-        self._bound = bound = self._bind(asyncio.get_running_loop())
-        if bound.closes_with_loop is not None:
+        self._bound = bound = self._bind(loop)
+        if self._lent is None:
+            bound.closes_with_loop = _close_with_loop(bound.session)
             await anext(bound.closes_with_loop)
         return bound
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> _LoopBound:
         _make_large_blocks_cheap()
         if self._lent is not None:
-            return _LoopBound(HomeLoop(loop), self._lent, SessionExchange(self._lent, loop))
+            return _LoopBound(loop, self._lent, SessionExchange(self._lent))
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connection_limit, ssl=self._ssl),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._trust_env,
             trace_configs=self._trace_configs,
         )
-        deadlines = Deadlines(loop)
-        closes_with_loop = _close_with_loop(session, deadlines)
         is_plain = not self._trust_env and not self._trace_configs
-        exchange = PoolExchange(session, deadlines) if is_plain else SessionExchange(session, loop)
-        return _LoopBound(HomeLoop(loop), session, exchange, closes_with_loop)
+        exchange = PoolExchange(session) if is_plain else SessionExchange(session)
+        return _LoopBound(loop, session, exchange)
 
 
 def check_session(session: object, ssl_context: object) -> None:
@@ -197,8 +192,8 @@ def _make_large_blocks_cheap() -> None:
     bytes(2**20)
 
 
-def _this_task(loop: asyncio.AbstractEventLoop) -> asyncio.Task[object]:
-    task = asyncio.current_task(loop)
+def _this_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
     if task is None:
         raise RuntimeError("requests are sent from tasks only")
     return task

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import io
 import json
 import logging
@@ -997,3 +998,11 @@ async def test_wrong_arguments_show_no_secret() -> None:
         assert KEY not in "".join(traceback.format_exception(caught.value, chain=True)).replace(
             "KEY}", ""
         )
+
+
+async def test_a_copy_of_a_page_asks_the_same_client(sandbox: Sandbox, client: AsyncClient) -> None:
+    pager = client.fine_tuning.jobs.checkpoints.list(sandbox.job_ids[0], limit=10)
+    page = await pager
+    for copied in (copy.copy(page), copy.deepcopy(page), copy.deepcopy(await pager)):
+        assert copied.data == page.data
+        assert (await copied.get_next_page()).data == (await page.get_next_page()).data

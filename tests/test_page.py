@@ -1,6 +1,7 @@
 """One page, and the rule by which one page leads to the next."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ from multidict import CIMultiDict
 from strategies import thorough
 
 from asyncckpt import Page, PageInfo, PaginationError, Request, Response
+from asyncckpt.page import Unmade
 from asyncckpt.records import HasId
 
 RESPONSE = Response(200, CIMultiDict(), b"{}", Request("GET", "https://h/v1"))
@@ -91,16 +93,8 @@ class TestNextCursor:
 
 class TestRecordsAreMadeWhenTheyAreAskedFor:
     def made_by(self, make: Callable[[Sequence[HasId]], list[Item]]) -> Page[Item]:
-        return Page(
-            [Item("a"), Item("b")],
-            True,
-            "a",
-            "b",
-            "list",
-            response=RESPONSE,
-            fetch=no_fetch,
-            to_records=make,
-        )
+        unmade = Unmade([Item("a"), Item("b")], make)
+        return Page(unmade, True, "a", "b", "list", response=RESPONSE, fetch=no_fetch)
 
     def test_the_way_on_is_known_before(self) -> None:
         def make(parsed: Sequence[HasId]) -> list[Item]:
@@ -122,6 +116,26 @@ class TestRecordsAreMadeWhenTheyAreAskedFor:
         assert current.data is current.data
         assert current.data == [Item("A"), Item("B")]
         assert len(calls) == 1
+
+    def test_a_changed_page_is_one_of_the_records_it_was_given(self) -> None:
+        current = self.made_by(lambda parsed: [Item("z")])
+        given = [Item("q")]
+        assert attrs.evolve(current, data=given).data is given
+        assert attrs.evolve(current, has_more=False).data is current.data
+        assert copy.copy(current).data is current.data
+
+    def test_a_deep_copy_has_records_of_its_own(self) -> None:
+        current = self.made_by(lambda parsed: [Item("z")])
+        copied = copy.deepcopy(current)
+        assert copied.data == current.data
+        assert copied.data is not current.data
+
+    def test_it_can_be_matched_by_what_it_holds(self) -> None:
+        match self.made_by(lambda parsed: [Item("z")]):
+            case Page([Item(id_)], has_more):
+                assert (id_, has_more) == ("z", True)
+            case _:
+                raise AssertionError("it did not match")
 
     def test_a_page_shows_its_records(self) -> None:
         assert repr(self.made_by(lambda parsed: [Item("z")])) == (
