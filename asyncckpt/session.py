@@ -112,7 +112,9 @@ class SessionManager:
         Raises:
             RuntimeError: The session is closed, now or meanwhile, or another event loop uses it.
         """
-        bound = await self._enter_loop()
+        bound = self._bound
+        if bound is None or bound.loop is not asyncio.get_running_loop():
+            bound = await self._enter_loop()
         exchange = SessionExchange(bound.session) if is_mocked() else bound.exchange
         task = _this_task()
         bound.sending.add(task)
@@ -139,15 +141,11 @@ class SessionManager:
     async def _enter_loop(self) -> _LoopBound:
         if self._is_closed:
             raise RuntimeError(_CLOSED)
-        loop = asyncio.get_running_loop()
-        bound = self._bound
-        if bound is not None and bound.loop is loop:
-            return bound
-        if bound is not None and bound.loop.is_running():
+        if self._bound is not None and self._bound.loop.is_running():
             raise RuntimeError(
                 "this client is in use by another running event loop; make one client for each"
             )
-        self._bound = bound = self._bind(loop)
+        self._bound = bound = self._bind(asyncio.get_running_loop())
         if self._lent is None:
             bound.closes_with_loop = _close_with_loop(bound.session)
             await anext(bound.closes_with_loop)
