@@ -88,12 +88,7 @@ class _ListFetch(Generic[RecordT]):
         decoder: Makes records of the bodies.
     """
 
-    def __init__(
-        self,
-        sender: Sender,
-        call: Call,
-        decoder: ListDecoder[RecordT],
-    ) -> None:
+    def __init__(self, sender: Sender, call: Call, decoder: ListDecoder[RecordT]) -> None:
         self._sender = sender
         self._call = call
         self._decoder = decoder

@@ -159,6 +159,7 @@ class _Sending(Generic[_T]):
 
     async def _attempt(self, exchange: Exchange) -> Response:
         gate, credentials = self._account.gate, self._account.credentials
+        # Headers that authenticate by themselves are for another provider than the key may be.
         if not self._call.options.carries_credentials:
             self._key = credentials.known or await self._ask_for_key()
         self._began = time.monotonic()
@@ -228,8 +229,7 @@ class _Sending(Generic[_T]):
 
     def _headers(self) -> Mapping[str, str]:
         headers = self._call.options.headers
-        # Headers that authenticate by themselves are for another provider than the key may be.
-        if self._key is None or self._call.options.carries_credentials:
+        if self._key is None:
             return headers
         return {**headers, "Authorization": f"Bearer {self._key}"}
 

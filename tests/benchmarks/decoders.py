@@ -13,22 +13,21 @@ Decode = Callable[[], object]
 _BODY = page_body(job_id(1, 10 * PAGE), 0, PAGE)
 
 
-def _asyncckpt() -> Decode:
-    from asyncckpt.codec import Decoder
-    from asyncckpt.records import ListFineTuningJobCheckpointsResponse
+def _asyncckpt(body: bytes = _BODY) -> Decode:
+    from asyncckpt.codec import ListDecoder
+    from asyncckpt.records import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
 
-    decoder = Decoder(ListFineTuningJobCheckpointsResponse)
-    return lambda: decoder.decode(_BODY)
+    decoder = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
+    return lambda: decoder.to_records(decoder.parse(body).data)
 
 
 def _asyncckpt_unknown_fields() -> Decode:
-    from asyncckpt.codec import Decoder
-    from asyncckpt.records import ListFineTuningJobCheckpointsResponse
-
-    body = _BODY.replace(b'"metrics": {', b'"new_field": "x", "metrics": {"perplexity": 1.5, ')
-    decoder = Decoder(ListFineTuningJobCheckpointsResponse)
-    decoder.decode(body)
-    return lambda: decoder.decode(body)
+    decode = _asyncckpt(
+        _BODY.replace(b'"metrics": {', b'"new_field": "x", "metrics": {"perplexity": 1.5, ')
+    )
+    # The first page teaches it the fields.
+    decode()
+    return decode
 
 
 def _orjson() -> Decode:

@@ -131,8 +131,8 @@ LAYERS: Final[dict[str, Callable[[str, str], AbstractAsyncContextManager[Read]]]
     "a bare socket": _bare_socket,
     POOL: _pool,
     "pacing, retries, deadlines": _sender,
-    "the pager, every field checked": _pages,
-    "records made, handed out one by one": _records,
+    "the pager: fields checked, records made": _pages,
+    "records handed out one by one": _records,
     FRONT_DOOR: _front_door,
 }
 """Each does what the one before does, and more; the last replaces the second."""
