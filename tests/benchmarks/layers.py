@@ -103,17 +103,6 @@ def _as_it_is(response: Response) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def _pages(base_url: str, job: str) -> AsyncIterator[Read]:
-    async with AsyncClient(api_key=KEY, base_url=base_url) as client:
-
-        async def read() -> None:
-            async for _ in client.fine_tuning.jobs.checkpoints.list(job, limit=PAGE).pages():
-                pass
-
-        yield read
-
-
-@contextlib.asynccontextmanager
 async def _records(base_url: str, job: str) -> AsyncIterator[Read]:
     async with AsyncClient(api_key=KEY, base_url=base_url) as client:
 
@@ -131,8 +120,7 @@ LAYERS: Final[dict[str, Callable[[str, str], AbstractAsyncContextManager[Read]]]
     "a bare socket": _bare_socket,
     POOL: _pool,
     "pacing, retries, deadlines": _sender,
-    "the pager: fields checked, records made": _pages,
-    "records handed out one by one": _records,
+    "decoding, the pager, the loop over records": _records,
     FRONT_DOOR: _front_door,
 }
 """Each does what the one before does, and more; the last replaces the second."""
