@@ -234,64 +234,71 @@ async def holding(origin: RunningOrigin, peer: str, *, records: int) -> Samples:
     return [{"bytes": taken / records}]
 
 
+@attrs.frozen
+class Checked:
+    """Many jobs, read from a server that refuses or fails."""
+
+    watch: Stopwatch
+    counts: dict[str, float]
+    lost: int
+    missing: int
+    doubled: int
+
+
+async def _check_many(
+    origin: RunningOrigin,
+    peer: str,
+    orders: Orders,
+    *,
+    jobs: int,
+    pages: int,
+    concurrency: int,
+    **options: int,
+) -> Checked:
+    ids = [job_id(number, pages * 10) for number in range(jobs)]
+    watch = Stopwatch()
+    seen: list[str] = []
+    async with _opened(origin, peer, orders, **options) as client:
+        with watch.running():
+            lost = await client.check_many(ids, concurrency, seen.append, 10)
+    once = len(set(seen))
+    return Checked(watch, origin.stats(orders), lost, jobs * pages * 10 - once, len(seen) - once)
+
+
 async def rate_limited(
     origin: RunningOrigin,
     peer: str,
     *,
     run: str,
-    jobs: int,
-    pages: int,
-    concurrency: int,
     rate: float,
     burst: int,
     retry_after: int,
-    **options: int,
+    **size: int,
 ) -> Samples:
     """A server that lets so many requests a second through, and says 429 to the others."""
     orders = Orders(latency=0.001, rate=rate, burst=burst, retry_after=retry_after, run=run)
-    ids = [job_id(number, pages * 10) for number in range(jobs)]
-    watch = Stopwatch()
-    seen: list[str] = []
-    async with _opened(origin, peer, orders, **options) as client:
-        with watch.running():
-            lost = await client.check_many(ids, concurrency, seen.append, 10)
-    counts = origin.stats(orders)
+    checked = await _check_many(origin, peer, orders, **size)
     return [
-        watch.sample(
-            ideal=(jobs * pages - burst) / rate,
-            lost=lost,
-            missing=jobs * pages * 10 - len(set(seen)),
-            refused=counts["refused"] / counts["received"],
+        checked.watch.sample(
+            ideal=(size["jobs"] * size["pages"] - burst) / rate,
+            lost=checked.lost,
+            missing=checked.missing,
+            refused=checked.counts["refused"] / checked.counts["received"],
         )
     ]
 
 
 async def faulty(
-    origin: RunningOrigin,
-    peer: str,
-    *,
-    run: str,
-    jobs: int,
-    pages: int,
-    concurrency: int,
-    faults: float,
-    **options: int,
+    origin: RunningOrigin, peer: str, *, run: str, faults: float, **size: int
 ) -> Samples:
     """A server that resets, fails or cuts a share of its answers."""
-    orders = Orders(faults=faults, run=run)
-    ids = [job_id(number, pages * 10) for number in range(jobs)]
-    watch = Stopwatch()
-    seen: list[str] = []
-    async with _opened(origin, peer, orders, **options) as client:
-        with watch.running():
-            lost = await client.check_many(ids, concurrency, seen.append, 10)
-    counts = origin.stats(orders)
+    checked = await _check_many(origin, peer, Orders(faults=faults, run=run), **size)
     return [
-        watch.sample(
-            lost=lost,
-            missing=jobs * pages * 10 - len(set(seen)),
-            doubled=len(seen) - len(set(seen)),
-            faulty=counts["faulty"] / counts["received"],
+        checked.watch.sample(
+            lost=checked.lost,
+            missing=checked.missing,
+            doubled=checked.doubled,
+            faulty=checked.counts["faulty"] / checked.counts["received"],
         )
     ]
 
