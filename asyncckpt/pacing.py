@@ -98,7 +98,6 @@ class Pacer:
     Attributes:
         in_flight: Requests sent and not yet answered.
         accepted_count: Answers other than 429.
-        refused_count: Answers of 429.
         round_trip: Smoothed seconds from sending to the answer; 0.0 before the first.
 
     Raises:
@@ -118,7 +117,6 @@ class Pacer:
             )
         self.in_flight = 0
         self.accepted_count = 0
-        self.refused_count = 0
         self.round_trip = 0.0
         self._least_interval = 1 / max_requests_per_second if max_requests_per_second else 0.0
         self._interval = self._least_interval
@@ -221,7 +219,6 @@ class Pacer:
     def refused(self, ticket: Ticket, now: float, hints: RateLimitHints | None = None) -> None:
         """Note an answer of 429."""
         self.in_flight -= 1
-        self.refused_count += 1
         if hints is not None:
             self._hear(now, hints)
         if ticket <= self._cut_at:

@@ -330,7 +330,7 @@ def test_a_lost_request_leaves_the_flight_and_says_nothing() -> None:
     assert pacer.delay(1.0) == math.inf
     pacer.lost(tickets[0], 1.0)
     assert pacer.in_flight == len(tickets) - 1
-    assert (pacer.accepted_count, pacer.refused_count, pacer.rate) == (0, 0, None)
+    assert (pacer.accepted_count, pacer.rate) == (0, None)
     assert pacer.delay(1.0) == 0
 
 
@@ -612,7 +612,6 @@ async def test_a_gate_in_front_of_a_real_limiter_keeps_to_it() -> None:
         for _ in range(30):
             group.create_task(caller())
     assert gate.pacer.accepted_count == 300
-    assert gate.pacer.refused_count == refused
     assert refused < 60
     assert loop.time() - begun < 3 * limiter.ideal(300)
     assert gate.pacer.in_flight == 0

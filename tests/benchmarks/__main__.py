@@ -26,10 +26,13 @@ def main() -> int:
     if given.report:
         write(Results.load(DATA))
         return 0
-    agreed = asyncio.run(agreement.check())
     cases = plan.short() if given.short else plan.full()
+    groups = dict.fromkeys(case.group for case in cases)
+    if given.only and given.only not in groups:
+        parser.error(f"there is no group {given.only!r}; there are: {', '.join(groups)}")
     if given.only:
         cases = [case for case in cases if case.group == given.only]
+    agreed = asyncio.run(agreement.check())
     results = gathered(measure(cases, sys.stderr.write), agreed)
     if given.only:
         kept = [one for one in Results.load(DATA).measurements if one.group != given.only]
@@ -45,7 +48,7 @@ def main() -> int:
 
 
 def _line(target: Target) -> str:
-    verdict = "met" if target.is_met else "ALARM" if target.is_alarming else "missed"
+    verdict = "ALARM" if target.is_alarming else target.verdict
     measured = f"{target.measured.median:.3g} {target.unit}"
     return f"{verdict:6} {target.what}: {measured} ({target.sense} {target.bound:g})"
 

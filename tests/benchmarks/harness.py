@@ -57,9 +57,14 @@ class Measurement:
         """The median of the processes' medians, and how far they spread."""
         return Summary.of(self.medians(quantity))
 
-    def has(self, quantity: str) -> bool:
-        """Whether the quantity was measured."""
-        return quantity in self.rounds[0][0]
+    def share(self, part: str, whole: str) -> Summary:
+        """One quantity over another, process by process."""
+        pairs = zip(self.medians(part), self.medians(whole), strict=True)
+        return Summary.of([one / other for one, other in pairs])
+
+    def over_ideal(self) -> Summary:
+        """Wall time over the ideal time."""
+        return self.share("wall", "ideal")
 
 
 @attrs.frozen

@@ -23,7 +23,7 @@ from asyncckpt.sender import PUBLIC_HEADERS, Account, Call, Sender, Tally
 from asyncckpt.session import SessionManager
 
 from .data import id_at, parse_job_id
-from .peers import KEY, PAGE, BareSocket
+from .peers import KEY, PAGE, open_bare_socket
 
 Read = Callable[[], Awaitable[object]]
 
@@ -68,7 +68,8 @@ async def _get_all(exchange: Exchange, urls: Sequence[str]) -> None:
 
 @contextlib.asynccontextmanager
 async def _bare_socket(base_url: str, job: str) -> AsyncIterator[Read]:
-    yield functools.partial(BareSocket(base_url).read, job)
+    async with open_bare_socket(base_url) as peer:
+        yield functools.partial(peer.read, job)
 
 
 @contextlib.asynccontextmanager
@@ -90,9 +91,10 @@ async def _sender(base_url: str, job: str) -> AsyncIterator[Read]:
     async with _manager(None) as manager:
         sender = Sender(manager)
         account = Account(Credentials(KEY), Gate(Pacer()), RetryBudget())
+        urls = _urls(base_url, job)
 
         async def read() -> None:
-            for url in _urls(base_url, job):
+            for url in urls:
                 await sender.send(Call(url, account, _OPTIONS, Tally()), _as_it_is, ignore)
 
         yield read

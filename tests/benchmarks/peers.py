@@ -174,20 +174,28 @@ class BareSocket(asyncio.Protocol):
 
     def __init__(self, base_url: str) -> None:
         url = urlsplit(base_url)
-        self._place, self._path = (url.hostname, url.port), url.path
+        self._host, self._path = url.netloc, url.path
         self._requests: list[bytes] = []
         self._arrived = asyncio.Event()
         self._waiting = 0
         self._missing = 0
 
+    async def connect(self) -> None:
+        # As asyncckpt does: see `session`.
+        bytes(2**20)
+        name, _, port = self._host.partition(":")
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_connection(lambda: self, name, int(port))
+
+    def close(self) -> None:
+        self._transport.close()
+
     async def read_with_work(self, job: str, work: Work) -> None:
         path = f"{self._path}/fine_tuning/jobs/{job}/checkpoints?limit={PAGE}"
         _, records = parse_job_id(job)
         paths = [path] + [f"{path}&after={id_at(job, n - 1)}" for n in range(PAGE, records, PAGE)]
-        host = f"{self._place[0]}:{self._place[1]}"
-        self._requests = [f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() for path in paths]
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_connection(lambda: self, *self._place)
+        head = f" HTTP/1.1\r\nHost: {self._host}\r\n\r\n"
+        self._requests = [f"GET {path}{head}".encode() for path in paths]
         self._transport.write(self._requests.pop(0))
         for _ in paths:
             while not self._waiting:
@@ -195,7 +203,6 @@ class BareSocket(asyncio.Protocol):
                 await self._arrived.wait()
             self._waiting -= 1
             await work()
-        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         if not self._missing:
@@ -232,7 +239,12 @@ async def _no_work() -> None:
 
 @contextlib.asynccontextmanager
 async def open_bare_socket(base_url: str) -> AsyncIterator[Peer]:
-    yield BareSocket(base_url)
+    bare = BareSocket(base_url)
+    await bare.connect()
+    try:
+        yield bare
+    finally:
+        bare.close()
 
 
 class OfficialSDK:

@@ -37,7 +37,7 @@ def full() -> list[Case]:
         *jitter(rounds=3, pages=50),
         *many_jobs(jobs=1_000, rounds=11),
         *many_jobs_at_a_distance(jobs=10_000, rounds=5),
-        *layers(records=10_000, rounds=5),
+        *layers(records=10_000, rounds=11),
         *decoding(rounds=7, repeats=25),
         *importing(rounds=3, repeats=7),
         *memory(streamed=1_000_000, held=100_000),
@@ -141,7 +141,7 @@ def many_jobs(*, jobs: int, rounds: int, peers: tuple[str, ...] = PEERS) -> list
             f"{jobs:,} jobs of 30 records, 50 at once",
             peer,
             "many_jobs",
-            {"jobs": jobs, "records": 30, "concurrency": 50, "repeats": 5 if peer in FAST else 1},
+            {"jobs": jobs, "records": 30, "concurrency": 50, "repeats": 10 if peer in FAST else 1},
             _rounds_of(peer, rounds),
         )
         for peer in peers
@@ -163,7 +163,7 @@ def many_jobs_at_a_distance(*, jobs: int, rounds: int) -> list[Case]:
                 "latency": 0.02,
                 "warmups": 0,
             },
-            rounds if peer in FAST else 1,
+            rounds if peer in FAST else min(rounds, 3),
         )
         for peer in PEERS
     ]

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from . import plan
 from .harness import Measurement, Summary
 from .results import Results
-from .targets import ratio_to_ideal
 
 # Mid-tones: all of them have some contrast with white and with black.
 _TEXT: Final = "#7d858f"
@@ -123,7 +122,7 @@ def overlap(results: Results, path: Path) -> None:
     with _figure(path, len(variants), 8, 2.1 * len(variants)) as rows:
         for axes, variant in zip(rows, variants, strict=True):
             bars = [
-                (LABELS[one.peer], ratio_to_ideal(one), one.peer == "asyncckpt")
+                (LABELS[one.peer], one.over_ideal(), one.peer == "asyncckpt")
                 for one in measured
                 if one.variant == variant
             ]
@@ -170,7 +169,7 @@ def growth(results: Results, path: Path) -> None:
     with _figure(path, 2, 8, 5.6) as rows:
         for axes, quantity, scale, label in (
             (rows[0], "wall", 1.0, "seconds"),
-            (rows[1], "peak", 1 / 2**20, "MiB, at most"),
+            (rows[1], "peak", 1 / 2**20, "peak MiB"),
         ):
             for group, size, name, colour in (
                 (plan.BY_RECORDS, "records", "records of one job", _OURS),

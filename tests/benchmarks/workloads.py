@@ -23,6 +23,8 @@ from .orders import Orders
 from .origin import RunningOrigin
 from .peers import OPEN, PAGE, Peer
 
+_WORK_ALONE: Final = 20
+
 Sample = dict[str, float]
 Samples = list[Sample]
 
@@ -113,12 +115,15 @@ async def overlap(
     orders = Orders(latency=latency, jitter=jitter, exact=True)
     options = {} if prefetch is None else {"prefetch": prefetch}
     latencies = [orders.latency_of(page * PAGE) for page in range(pages)]
-    watch = Stopwatch()
+    alone, watch = Stopwatch(), Stopwatch()
+    with alone.running():
+        for _ in range(_WORK_ALONE):
+            await do_work()
     async with _opened(origin, peer, orders, **options) as client:
         await client.read(job_id(2, PAGE))
         with watch.running():
             await client.read_with_work(job_id(1, pages * PAGE), do_work)
-    return [watch.sample(ideal=_ideal(latencies, work))]
+    return [watch.sample(ideal=_ideal(latencies, work), work_alone=alone.wall / _WORK_ALONE)]
 
 
 def _ideal(latencies: list[float], work: float) -> float:
@@ -147,10 +152,12 @@ async def many_jobs(
     async with _opened(origin, peer, Orders(latency=latency)) as client:
         for turn in range(warmups + repeats):
             watch = Stopwatch()
+            busy = origin.stats(Orders())["cpu"]
             with watch.running():
                 _expect(await client.read_many(ids, concurrency), jobs * records)
+            busy = origin.stats(Orders())["cpu"] - busy
             if turn >= warmups:
-                samples.append(watch.sample(peak=_peak_resident()))
+                samples.append(watch.sample(origin_cpu=busy, peak=_peak_resident()))
     return samples
 
 
