@@ -35,20 +35,20 @@ def main() -> int:
     agreed = asyncio.run(agreement.check())
     results = gathered(measure(cases, sys.stderr.write), agreed)
     if given.only:
-        kept = [one for one in Results.load(DATA).measurements if one.group != given.only]
-        results.measurements.extend(kept)
+        results = Results.load(DATA).with_group(given.only, results, order=list(groups))
     found = targets(results)
     for target in found:
         sys.stdout.write(f"{_line(target)}\n")
     if not given.short:
         results.save(DATA)
-        write(results)
+        # From the file, so that it holds all that the page shows.
+        write(Results.load(DATA))
         return 0
     return int(any(target.is_alarming for target in found))
 
 
 def _line(target: Target) -> str:
-    verdict = "ALARM" if target.is_alarming else target.verdict
+    verdict = "met" if target.is_met else "ALARM" if target.is_alarming else "missed"
     measured = f"{target.measured.median:.3g} {target.unit}"
     return f"{verdict:6} {target.what}: {measured} ({target.sense} {target.bound:g})"
 

@@ -11,9 +11,8 @@ import json
 import random
 from typing import Final
 
-# Placeholders of the same length as what they stand for.
-_JOB: Final = "@JOB@@"
-_START: Final = "@START@@@"
+# A placeholder of the same length as what it stands for: a job's number, and a page's first record.
+_PAGE: Final = "@JOB@@@START@@@"
 
 
 def job_id(number: int, records: int) -> str:
@@ -42,12 +41,13 @@ def page_body(job: str, start: int, limit: int) -> bytes:
     """The page of a job from record `start`."""
     number, records = parse_job_id(job)
     count = max(0, min(limit, records - start))
-    template = _template(count, start + count < records, len(job))
-    return (
-        template.replace(_JOB.encode(), b"%06d" % number)
-        .replace(_START.encode(), b"%09d" % start)
-        .replace(b"~" * len(job), job.encode())
-    )
+    return (b"%06d%09d" % (number, start)).join(_parts(count, start + count < records, job))
+
+
+@functools.lru_cache(maxsize=1024)
+def _parts(count: int, has_more: bool, job: str) -> list[bytes]:
+    template = _template(count, has_more, len(job))
+    return template.replace(b"~" * len(job), job.encode()).split(_PAGE.encode())
 
 
 @functools.cache
@@ -69,7 +69,7 @@ def _checkpoint(i: int, job: str) -> dict[str, object]:
     step = 10 * (i + 1)
     return {
         "object": "fine_tuning.job.checkpoint",
-        "id": f"ftckpt_{_JOB}{_START}{i:09d}",
+        "id": f"ftckpt_{_PAGE}{i:09d}",
         "created_at": 1_721_764_867 + 60 * i,
         "fine_tuned_model_checkpoint": (
             f"ft:gpt-4o-mini-2024-07-18:my-org:custom-suffix:{draw.getrandbits(40):010x}"

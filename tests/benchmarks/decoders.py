@@ -21,6 +21,14 @@ def _asyncckpt(body: bytes = _BODY) -> Decode:
     return lambda: decoder.to_records(decoder.parse(body).data)
 
 
+def _asyncckpt_checks() -> Decode:
+    from asyncckpt.codec import ListDecoder
+    from asyncckpt.records import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
+
+    decoder = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
+    return lambda: decoder.parse(_BODY)
+
+
 def _asyncckpt_unknown_fields() -> Decode:
     decode = _asyncckpt(
         _BODY.replace(b'"metrics": {', b'"new_field": "x", "metrics": {"perplexity": 1.5, ')
@@ -116,6 +124,7 @@ def decoders() -> dict[str, Callable[[], Decode]]:
     return {
         "asyncckpt": _asyncckpt,
         "asyncckpt, unknown fields": _asyncckpt_unknown_fields,
+        "asyncckpt, checked only": _asyncckpt_checks,
         "orjson, no types": _orjson,
         "msgspec, no types": _msgspec,
         "msgspec structs": _msgspec_structs,

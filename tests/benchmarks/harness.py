@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -54,13 +55,13 @@ class Measurement:
         return [statistics.median(sample[quantity] for sample in round_) for round_ in self.rounds]
 
     def summary(self, quantity: str) -> Summary:
-        """The median of the processes' medians, and how far they spread."""
-        return Summary.of(self.medians(quantity))
+        """The medians of the processes."""
+        return Summary(tuple(self.medians(quantity)))
 
     def share(self, part: str, whole: str) -> Summary:
         """One quantity over another, process by process."""
         pairs = zip(self.medians(part), self.medians(whole), strict=True)
-        return Summary.of([one / other for one, other in pairs])
+        return Summary(tuple(one / other for one, other in pairs))
 
     def over_ideal(self) -> Summary:
         """Wall time over the ideal time."""
@@ -69,41 +70,60 @@ class Measurement:
 
 @attrs.frozen
 class Summary:
-    """A median and the range of the middle half."""
+    """What the rounds came to: one value each, at least one."""
 
-    median: float
-    low: float
-    high: float
+    values: tuple[float, ...]
 
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Summary:
-        """Summarize values, one at least."""
-        if len(values) == 1:
-            return cls(values[0], values[0], values[0])
-        low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-        return cls(statistics.median(values), low, high)
+    @property
+    def median(self) -> float:
+        """The middle value."""
+        return statistics.median(self.values)
+
+    @property
+    def low(self) -> float:
+        """Where the middle half of the values begins."""
+        return self._quartile(0)
+
+    @property
+    def high(self) -> float:
+        """Where the middle half of the values ends."""
+        return self._quartile(2)
+
+    def _quartile(self, which: int) -> float:
+        if len(self.values) == 1:
+            return self.values[0]
+        return statistics.quantiles(self.values, n=4, method="inclusive")[which]
 
     def scaled(self, factor: float) -> Summary:
         """The same in another unit."""
-        return Summary(self.median * factor, self.low * factor, self.high * factor)
+        return Summary(tuple(value * factor for value in self.values))
 
     def inverse(self, amount: float) -> Summary:
         """Seconds for an amount, as an amount a second."""
-        return Summary(amount / self.median, amount / self.high, amount / self.low)
+        return Summary(tuple(amount / value for value in self.values))
 
 
 def ratio(above: Measurement, below: Measurement, quantity: str = "wall") -> Summary:
-    """One measurement over another, round by round: what slows both down cancels out."""
+    """One measurement over another, round by round: what slows both down cancels out.
+
+    Where one has more rounds than the other, those that both have are compared.
+    """
     pairs = zip(above.medians(quantity), below.medians(quantity), strict=False)
-    return Summary.of([one / other for one, other in pairs])
+    return Summary(tuple(one / other for one, other in pairs))
+
+
+def difference(more: Measurement, less: Measurement, quantity: str) -> Summary:
+    """What one measurement takes more than another, round by round."""
+    pairs = zip(more.medians(quantity), less.medians(quantity), strict=True)
+    return Summary(tuple(one - other for one, other in pairs))
 
 
 def measure(cases: Iterable[Case], tell: Tell) -> list[Measurement]:
-    """Run cases against one origin, group by group."""
+    """Run cases, each group against an origin that has answered nobody else."""
     measurements: list[Measurement] = []
-    with running_origin() as origin:
-        for group in _groups(cases):
-            tell(f"{group[0].group}\n")
+    for group in _groups(cases):
+        tell(f"{group[0].group}\n")
+        with running_origin() as origin:
             measurements += _measure_group(origin, group, tell)
     return measurements
 
@@ -118,9 +138,8 @@ def _groups(cases: Iterable[Case]) -> Iterator[list[Case]]:
 def _measure_group(origin: RunningOrigin, cases: list[Case], tell: Tell) -> list[Measurement]:
     measured = [Measurement(case.group, case.variant, case.peer, case.params) for case in cases]
     for turn in range(max(case.rounds for case in cases)):
-        # Back and forth, so that nobody is always first, or always behind the same neighbour.
-        order = range(len(cases)) if turn % 2 == 0 else reversed(range(len(cases)))
-        for index in order:
+        # So that nobody is always first, or always behind the same neighbour.
+        for index in random.Random(turn).sample(range(len(cases)), len(cases)):
             case = cases[index]
             if turn >= case.rounds:
                 continue

@@ -11,6 +11,7 @@ from typing import Final
 import aiohttp
 
 from asyncckpt import AsyncClient
+from asyncckpt.codec import ListDecoder
 from asyncckpt.credentials import Credentials
 from asyncckpt.exchange import Exchange
 from asyncckpt.gate import Gate
@@ -18,12 +19,13 @@ from asyncckpt.messages import Response
 from asyncckpt.options import DEFAULT_TIMEOUT, RequestOptions
 from asyncckpt.pacing import Pacer
 from asyncckpt.page import ignore
+from asyncckpt.records import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
 from asyncckpt.retry_budget import RetryBudget
 from asyncckpt.sender import PUBLIC_HEADERS, Account, Call, Sender, Tally
 from asyncckpt.session import SessionManager
 
 from .data import id_at, parse_job_id
-from .peers import KEY, PAGE, open_bare_socket
+from .peers import KEY, PAGE, keep_large_blocks, open_no_client
 
 Read = Callable[[], Awaitable[object]]
 
@@ -35,6 +37,9 @@ _OPTIONS: Final = RequestOptions(
     headers=PUBLIC_HEADERS,
     query={},
 )
+
+
+_decoder: Final = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
 
 
 def _urls(base_url: str, job: str) -> list[str]:
@@ -68,8 +73,8 @@ async def _get_all(exchange: Exchange, urls: Sequence[str]) -> None:
 
 @contextlib.asynccontextmanager
 async def _bare_socket(base_url: str, job: str) -> AsyncIterator[Read]:
-    async with open_bare_socket(base_url) as peer:
-        yield functools.partial(peer.read, job)
+    async with open_no_client(base_url) as no_client:
+        yield functools.partial(no_client.read_unseen, job)
 
 
 @contextlib.asynccontextmanager
@@ -81,13 +86,18 @@ async def _pool(base_url: str, job: str) -> AsyncIterator[Read]:
 
 @contextlib.asynccontextmanager
 async def _front_door(base_url: str, job: str) -> AsyncIterator[Read]:
-    async with aiohttp.ClientSession() as session, _manager(session) as manager:
+    keep_large_blocks()
+    # As the client makes its own.
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+    async with session, _manager(session) as manager:
         get_all = functools.partial(_get_all, urls=_urls(base_url, job))
         yield functools.partial(manager.run, get_all)
 
 
 @contextlib.asynccontextmanager
-async def _sender(base_url: str, job: str) -> AsyncIterator[Read]:
+async def _sent(
+    base_url: str, job: str, decode: Callable[[Response], object]
+) -> AsyncIterator[Read]:
     async with _manager(None) as manager:
         sender = Sender(manager)
         account = Account(Credentials(KEY), Gate(Pacer()), RetryBudget())
@@ -95,7 +105,7 @@ async def _sender(base_url: str, job: str) -> AsyncIterator[Read]:
 
         async def read() -> None:
             for url in urls:
-                await sender.send(Call(url, account, _OPTIONS, Tally()), _as_it_is, ignore)
+                await sender.send(Call(url, account, _OPTIONS, Tally()), decode, ignore)
 
         yield read
 
@@ -104,8 +114,12 @@ def _as_it_is(response: Response) -> Response:
     return response
 
 
+def _records(response: Response) -> object:
+    return _decoder.to_records(_decoder.parse(response.content).data)
+
+
 @contextlib.asynccontextmanager
-async def _records(base_url: str, job: str) -> AsyncIterator[Read]:
+async def _client(base_url: str, job: str) -> AsyncIterator[Read]:
     async with AsyncClient(api_key=KEY, base_url=base_url) as client:
 
         async def read() -> None:
@@ -115,14 +129,15 @@ async def _records(base_url: str, job: str) -> AsyncIterator[Read]:
         yield read
 
 
-FRONT_DOOR: Final = "aiohttp's ClientSession.get"
-POOL: Final = "aiohttp's pool and parser"
+FRONT_DOOR: Final = "the same through `ClientSession.get`"
+POOL: Final = "a request over aiohttp's pool and parser, and its deadline"
 
 LAYERS: Final[dict[str, Callable[[str, str], AbstractAsyncContextManager[Read]]]] = {
-    "a bare socket": _bare_socket,
+    "the bytes, over a bare socket": _bare_socket,
     POOL: _pool,
-    "pacing, retries, deadlines": _sender,
-    "decoding, the pager, the loop over records": _records,
+    "pacing and retries": functools.partial(_sent, decode=_as_it_is),
+    "decoding": functools.partial(_sent, decode=_records),
+    "the pager, and the loop over records": _client,
     FRONT_DOOR: _front_door,
 }
 """Each does what the one before does, and more; the last replaces the second."""

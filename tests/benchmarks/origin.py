@@ -1,7 +1,7 @@
 """The server that everything is measured against, in a process of its own.
 
 It is made to be faster than any client: a bare protocol on uvloop that reads the request line,
-skips the headers, and answers with bytes that it has built before.
+skips the headers, and without orders answers with bytes that it has built before.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -165,24 +167,37 @@ async def open_handwritten(base_url: str) -> AsyncIterator[Peer]:
         yield Handwritten(session, base_url)
 
 
-class BareSocket(asyncio.Protocol):
-    """No client: it asks for the next page as soon as one is there, and looks at none.
+@contextlib.asynccontextmanager
+async def open_handwritten_tuned(base_url: str) -> AsyncIterator[Peer]:
+    keep_large_blocks()
+    async with open_handwritten(base_url) as peer:
+        yield peer
 
-    It knows the cursors, and parses nothing but the length of an answer. What it takes is what the
-    event loop, the sockets and the server take.
+
+def keep_large_blocks() -> None:
+    """What asyncckpt does with its first request; see `asyncckpt.session`."""
+    bytes(2**20)
+
+
+class BareSocket(asyncio.Protocol):
+    """A connection that knows all requests beforehand, and parses but the length of an answer.
+
+    What it takes is what the event loop, the sockets and the server take.
     """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, prefetch: int) -> None:
         url = urlsplit(base_url)
         self._host, self._path = url.netloc, url.path
-        self._requests: list[bytes] = []
-        self._arrived = asyncio.Event()
-        self._waiting = 0
+        self._prefetch = prefetch
+        self._requests: deque[bytes] = deque()
+        self._may_send = 0
+        self._is_busy = False
         self._missing = 0
+        self._parts: list[bytes] = []
+        self._pages: deque[bytes] = deque()
+        self._arrived = asyncio.Event()
 
     async def connect(self) -> None:
-        # As asyncckpt does: see `session`.
-        bytes(2**20)
         name, _, port = self._host.partition(":")
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_connection(lambda: self, name, int(port))
@@ -190,39 +205,92 @@ class BareSocket(asyncio.Protocol):
     def close(self) -> None:
         self._transport.close()
 
-    async def read_with_work(self, job: str, work: Work) -> None:
+    async def pages(self, job: str) -> AsyncIterator[bytes]:
+        """The bodies of a job's pages, as many of them fetched ahead as asyncckpt would."""
         path = f"{self._path}/fine_tuning/jobs/{job}/checkpoints?limit={PAGE}"
         _, records = parse_job_id(job)
         paths = [path] + [f"{path}&after={id_at(job, n - 1)}" for n in range(PAGE, records, PAGE)]
         head = f" HTTP/1.1\r\nHost: {self._host}\r\n\r\n"
-        self._requests = [f"GET {path}{head}".encode() for path in paths]
-        self._transport.write(self._requests.pop(0))
+        self._requests.extend(f"GET {path}{head}".encode() for path in paths)
+        self._may_send = self._prefetch
         for _ in paths:
-            while not self._waiting:
+            self._may_send += 1
+            self._send_next()
+            while not self._pages:
                 self._arrived.clear()
                 await self._arrived.wait()
-            self._waiting -= 1
-            await work()
+            yield self._pages.popleft()
 
     def data_received(self, data: bytes) -> None:
         if not self._missing:
             head, _, data = data.partition(b"\r\n\r\n")
             self._missing = int(head.partition(b"Content-Length: ")[2].split()[0])
+        self._parts.append(data)
         self._missing -= len(data)
-        if self._missing:
-            return
-        if self._requests:
-            self._transport.write(self._requests.pop(0))
-        self._waiting += 1
-        self._arrived.set()
+        if not self._missing:
+            self._is_busy = False
+            self._send_next()
+            self._pages.append(b"".join(self._parts))
+            self._parts.clear()
+            self._arrived.set()
+
+    def _send_next(self) -> None:
+        if self._requests and self._may_send and not self._is_busy:
+            self._is_busy = True
+            self._may_send -= 1
+            self._transport.write(self._requests.popleft())
+
+
+class NoClient:
+    """The floor: bare sockets, and asyncckpt's decoder where records are asked for."""
+
+    def __init__(self, base_url: str, prefetch: int) -> None:
+        from asyncckpt.codec import ListDecoder
+        from asyncckpt.records import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
+
+        self._new_socket = functools.partial(BareSocket, base_url, prefetch)
+        self._sockets: list[BareSocket] = []
+        self._decoder = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
+
+    async def _connected(self, number: int) -> list[BareSocket]:
+        while len(self._sockets) < number:
+            socket = self._new_socket()
+            await socket.connect()
+            self._sockets.append(socket)
+        return self._sockets[:number]
+
+    def close(self) -> None:
+        for socket in self._sockets:
+            socket.close()
 
     async def read(self, job: str) -> int:
+        [socket] = await self._connected(1)
+        return await self._count(socket, job)
+
+    async def read_unseen(self, job: str) -> None:
+        """Receive a job's pages, and look at none."""
         await self.read_with_work(job, _no_work)
-        _, records = parse_job_id(job)
-        return records
+
+    async def read_with_work(self, job: str, work: Work) -> None:
+        [socket] = await self._connected(1)
+        async for _ in socket.pages(job):
+            await work()
 
     async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
-        raise NotImplementedError("it is the floor of the overlap only")
+        left = iter(jobs)
+
+        async def read_what_is_left(socket: BareSocket) -> int:
+            return sum([await self._count(socket, job) for job in left])
+
+        sockets = await self._connected(concurrency)
+        return sum(await asyncio.gather(*map(read_what_is_left, sockets)))
+
+    async def _count(self, socket: BareSocket, job: str) -> int:
+        records = 0
+        async for page in socket.pages(job):
+            for _ in self._decoder.to_records(self._decoder.parse(page).data):
+                records += 1
+        return records
 
     async def check_many(
         self, jobs: Sequence[str], concurrency: int, keep: Keep, limit: int
@@ -230,7 +298,7 @@ class BareSocket(asyncio.Protocol):
         raise NotImplementedError("it retries nothing, and would lose nearly every job")
 
     async def hold(self, job: str) -> list[Any]:
-        raise NotImplementedError("it makes no records")
+        raise NotImplementedError("its records are asyncckpt's")
 
 
 async def _no_work() -> None:
@@ -238,13 +306,13 @@ async def _no_work() -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_bare_socket(base_url: str) -> AsyncIterator[Peer]:
-    bare = BareSocket(base_url)
-    await bare.connect()
+async def open_no_client(base_url: str, prefetch: int = 1) -> AsyncIterator[NoClient]:
+    keep_large_blocks()
+    no_client = NoClient(base_url, prefetch)
     try:
-        yield bare
+        yield no_client
     finally:
-        bare.close()
+        no_client.close()
 
 
 class OfficialSDK:
@@ -326,5 +394,6 @@ OPEN: Final[dict[str, Callable[..., AbstractAsyncContextManager[Peer]]]] = {
     "handwritten": open_handwritten,
     "sdk-httpx": open_sdk_httpx,
     "sdk-aiohttp": open_sdk_aiohttp,
-    "bare-socket": open_bare_socket,
+    "handwritten, tuned": open_handwritten_tuned,
+    "no client": open_no_client,
 }

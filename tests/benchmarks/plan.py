@@ -9,16 +9,22 @@ from .harness import Case
 from .layers import LAYERS as LAYERS_BY_NAME
 
 PEERS: Final = ("asyncckpt", "handwritten", "sdk-httpx", "sdk-aiohttp")
-FAST: Final = ("asyncckpt", "handwritten")
-FLOOR: Final = "bare-socket"
+FLOOR: Final = "no client"
+TUNED: Final = "handwritten, tuned"
+FAST: Final = ("asyncckpt", "handwritten", TUNED, FLOOR)
 
 ONE_JOB: Final = "one job"
 OVERLAP: Final = "overlap"
 JITTER: Final = "jitter"
 MANY_JOBS: Final = "many jobs"
+FAR: Final = "many jobs, far"
 LAYERS: Final = "layers"
 DECODING: Final = "decoding"
 IMPORT: Final = "import"
+IMPORT_AIOHTTP: Final = "import aiohttp"
+IMPORT_NEEDED: Final = "import aiohttp, msgspec"
+IMPORT_ASYNCCKPT: Final = "import asyncckpt"
+IMPORT_AND_USE: Final = 'from asyncckpt import AsyncClient; AsyncClient(api_key="key")'
 STREAM: Final = "stream"
 HELD: Final = "held"
 LIMITED: Final = "limited"
@@ -30,7 +36,7 @@ WorkIs = Literal["awaited", "blocking"]
 
 
 def full() -> list[Case]:
-    """The whole suite: about a quarter of an hour."""
+    """The whole suite: about twenty minutes."""
     return [
         *one_job(records=10_000, rounds=11),
         *overlap(rounds=5, pages=50),
@@ -40,7 +46,7 @@ def full() -> list[Case]:
         *layers(records=10_000, rounds=11),
         *decoding(rounds=7, repeats=25),
         *importing(rounds=3, repeats=7),
-        *memory(streamed=1_000_000, held=100_000),
+        *memory(streamed=1_000_000, held=100_000, rounds=3),
         *limited(jobs=400, rounds=3),
         *faulty(jobs=120, rounds=3),
         *growing_jobs((1, 10, 100, 1_000, 10_000), rounds=3),
@@ -51,13 +57,13 @@ def full() -> list[Case]:
 def short() -> list[Case]:
     """What a change is checked with: less than a minute."""
     return [
-        *one_job(records=2_000, rounds=3, peers=PEERS[:3]),
-        *overlap(rounds=2, pages=25, peers=(PEERS[0], FLOOR), cases=((0.02, 0.02),)),
-        *many_jobs(jobs=200, rounds=3, peers=PEERS[:2]),
+        *one_job(records=2_000, rounds=3, peers=(*PEERS[:3], FLOOR)),
+        *overlap(rounds=1, pages=25, peers=(PEERS[0], FLOOR), cases=((0.02, 0.02),)),
+        *many_jobs(jobs=200, rounds=3, peers=(*PEERS[:2], FLOOR)),
         *layers(records=2_000, rounds=1),
         *decoding(rounds=1, repeats=10),
-        *importing(rounds=2, repeats=3),
-        *memory(streamed=200_000, held=10_000),
+        *importing(rounds=2, repeats=1),
+        *memory(streamed=200_000, held=10_000, rounds=1),
         *limited(jobs=250, rounds=1, peers=(("asyncckpt", {}),)),
         *faulty(jobs=60, rounds=1, peers=(("asyncckpt", {}),)),
     ]
@@ -68,7 +74,9 @@ def _rounds_of(peer: str, rounds: int) -> int:
     return rounds if peer in FAST else min(rounds, 5)
 
 
-def one_job(*, records: int, rounds: int, peers: tuple[str, ...] = PEERS) -> list[Case]:
+def one_job(
+    *, records: int, rounds: int, peers: tuple[str, ...] = (*PEERS, TUNED, FLOOR)
+) -> list[Case]:
     """1: one job, no latency."""
     return [
         Case(
@@ -118,54 +126,57 @@ def overlap(
 def jitter(*, rounds: int, pages: int) -> list[Case]:
     """2: a latency that varies, which is what a longer prefetch is for."""
     params = {"latency": 0.02, "work": 0.02, "work_is": "awaited", "pages": pages, "jitter": True}
-    ours = [
+    with_prefetch = [
         Case(
             JITTER,
             f"prefetch {prefetch}",
-            "asyncckpt",
+            peer,
             "overlap",
             {**params, "prefetch": prefetch},
             rounds,
         )
+        for peer in ("asyncckpt", FLOOR)
         for prefetch in (1, 2, 4)
     ]
-    others = (*PEERS[1:], FLOOR)
-    return [*ours, *(Case(JITTER, "", peer, "overlap", params, rounds) for peer in others)]
+    others = [Case(JITTER, "", peer, "overlap", params, rounds) for peer in PEERS[1:]]
+    return [*with_prefetch, *others]
 
 
-def many_jobs(*, jobs: int, rounds: int, peers: tuple[str, ...] = PEERS) -> list[Case]:
-    """3: many jobs of a page each, 50 at once."""
+def many_jobs(
+    *, jobs: int, rounds: int, peers: tuple[str, ...] = (*PEERS, TUNED, FLOOR)
+) -> list[Case]:
+    """3: many jobs of a page each."""
+    params = {"jobs": jobs, "records": 30, "concurrency": 50}
     return [
         Case(
             MANY_JOBS,
-            f"{jobs:,} jobs of 30 records, 50 at once",
+            _size(**params),
             peer,
             "many_jobs",
-            {"jobs": jobs, "records": 30, "concurrency": 50, "repeats": 10 if peer in FAST else 1},
+            {**params, "repeats": 10 if peer in FAST else 1},
             _rounds_of(peer, rounds),
         )
         for peer in peers
     ]
 
 
+def _size(*, jobs: int, records: int, concurrency: int) -> str:
+    return f"{jobs:,} jobs of {records} records, {concurrency} at once"
+
+
 def many_jobs_at_a_distance(*, jobs: int, rounds: int) -> list[Case]:
-    """3: the same from a cold start, with a latency, 200 at once."""
+    """3: the same from a cold start, with a latency."""
+    params, latency = {"jobs": jobs, "records": 30, "concurrency": 200}, 0.02
     return [
         Case(
-            f"{MANY_JOBS}, far",
-            f"{jobs:,} jobs of 30 records, 20 ms, 200 at once",
+            FAR,
+            f"{_size(**params)}, {latency * 1000:g} ms on the wire",
             peer,
             "many_jobs",
-            {
-                "jobs": jobs,
-                "records": 30,
-                "concurrency": 200,
-                "latency": 0.02,
-                "warmups": 0,
-            },
+            {**params, "latency": latency, "warmups": 0},
             rounds if peer in FAST else min(rounds, 3),
         )
-        for peer in PEERS
+        for peer in (*PEERS, FLOOR)
     ]
 
 
@@ -188,12 +199,18 @@ def decoding(*, rounds: int, repeats: int) -> list[Case]:
 def importing(*, rounds: int, repeats: int) -> list[Case]:
     """5: import."""
     return [
-        Case(IMPORT, "import", module, "importing", {"repeats": repeats}, rounds)
-        for module in ("aiohttp", "asyncckpt", "asyncckpt, aiohttp", "openai")
+        Case(IMPORT, "import", statement, "importing", {"repeats": repeats}, rounds)
+        for statement in (
+            IMPORT_AIOHTTP,
+            IMPORT_NEEDED,
+            IMPORT_ASYNCCKPT,
+            IMPORT_AND_USE,
+            "import openai",
+        )
     ]
 
 
-def memory(*, streamed: int, held: int) -> list[Case]:
+def memory(*, streamed: int, held: int, rounds: int) -> list[Case]:
     """6: memory, of a stream and of a list."""
     return [
         Case(
@@ -205,7 +222,7 @@ def memory(*, streamed: int, held: int) -> list[Case]:
             1,
         ),
         *(
-            Case(HELD, f"{held:,} records in a list", peer, "holding", {"records": held}, 1)
+            Case(HELD, f"{held:,} records in a list", peer, "holding", {"records": held}, rounds)
             for peer in PEERS[:3]
         ),
     ]
@@ -230,7 +247,7 @@ def limited(
             peer,
             "rate_limited",
             {**params, **options, "retry_after": retry_after},
-            rounds if peer == "asyncckpt" else 1,
+            rounds,
             per_round=True,
         )
         for retry_after in (1, 0)
@@ -253,7 +270,7 @@ def faulty(
     return [
         Case(
             FAULTY,
-            f"{jobs * 100:,} records, 15 % faults",
+            f"{jobs * 100:,} records, {params['faults']:.0%} faults",
             peer,
             "faulty",
             {**params, **options},
@@ -277,6 +294,7 @@ def growing_jobs(numbers: tuple[int, ...], *, rounds: int) -> list[Case]:
                 "records": 30,
                 "concurrency": 50,
                 "repeats": max(1, min(50, 2_000 // jobs)),
+                "run": "growth",
             },
             rounds,
         )
@@ -292,7 +310,7 @@ def growing_records(numbers: tuple[int, ...], *, rounds: int) -> list[Case]:
             f"{records}",
             "asyncckpt",
             "one_job",
-            {"records": records, "repeats": max(1, min(50, 100_000 // records))},
+            {"records": records, "repeats": max(1, min(50, 100_000 // records)), "run": "growth"},
             rounds,
         )
         for records in numbers

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +62,18 @@ class Results:
         if len(found) != 1:
             raise LookupError(f"{len(found)} measurements of {group}, {peer}, {variant}")
         return found[0]
+
+    def with_group(self, group: str, newer: Results, order: Sequence[str]) -> Results:
+        """The same with one group measured again.
+
+        Raises:
+            ValueError: They were made on another machine, or with other versions.
+        """
+        if (self.machine, self.versions) != (newer.machine, newer.versions):
+            raise ValueError("machine or versions have changed: measure all groups again")
+        kept = [one for one in self.measurements if one.group in order and one.group != group]
+        merged = sorted([*kept, *newer.of(group)], key=lambda one: order.index(one.group))
+        return attrs.evolve(newer, measurements=merged)
 
     def save(self, path: Path) -> None:
         """Write them to a file."""

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from . import plan, plots
+from .harness import Measurement
 from .results import Results
-from .targets import SDK
 
 README: Final = Path("README.md")
 _BEGIN: Final = "<!-- benchmarks: begin, written by nox -s bench -->"
 _END: Final = "<!-- benchmarks: end -->"
-_PEERS: Final = ("asyncckpt", "handwritten", SDK)
+_SDKS: Final = ("sdk-httpx", "sdk-aiohttp")
+_PEERS: Final = ("asyncckpt", "handwritten", *_SDKS)
 
 
 def write(results: Results) -> None:
@@ -32,31 +33,36 @@ def write(results: Results) -> None:
 
 
 def _table(results: Results) -> Iterator[str]:
-    yield "| | asyncckpt | aiohttp + orjson by hand, untyped | official SDK, on httpx |"
-    yield "|---|--:|--:|--:|"
-    for group, what in ((plan.ONE_JOB, "one job of"), (plan.MANY_JOBS, "")):
+    names = [f"official SDK, on {peer.removeprefix('sdk-')}" for peer in _SDKS]
+    yield f"| | asyncckpt | aiohttp + orjson by hand, untyped | {' | '.join(names)} |"
+    yield "|---" + "|--:" * (2 + len(_SDKS)) + "|"
+    for group, what in ((plan.ONE_JOB, "one job of "), (plan.MANY_JOBS, "")):
         measured = [results.one(group, peer) for peer in _PEERS]
         speeds = (f"{plots.speed_of(one).median:,.0f}/s" for one in measured)
-        yield f"| {what} {measured[0].variant} | {' | '.join(speeds)} |".replace("|  ", "| ")
-    overlap = results.of(plan.OVERLAP, "asyncckpt")[0].variant
+        yield f"| {what}{measured[0].variant} | {' | '.join(speeds)} |"
+    first = results.of(plan.OVERLAP, "asyncckpt")[0]
     over = [
-        f"{one.over_ideal().median:.2f} of the ideal time"
+        f"{results.one(plan.OVERLAP, peer, first.variant).over_ideal().median:.2f} of the ideal"
         for peer in _PEERS
-        for one in results.of(plan.OVERLAP, peer)
-        if one.variant == overlap
     ]
-    yield f"| 50 pages, {overlap} | {' | '.join(over)} |"
-    limited = [
-        next(one for one in results.of(plan.LIMITED, peer) if "Retry-After" in one.variant)
-        for peer in ("asyncckpt", "sdk-aiohttp")
-    ]
-    ours, theirs = (
-        f"{one.over_ideal().median:.2f} of the limit's own time, "
-        f"{one.summary('refused').median:.0%} refused, {one.summary('lost').median:.0f} jobs lost"
+    yield f"| {first.params['pages']} pages, {first.variant} | {' | '.join(over)} |"
+    limited = [one for one in results.of(plan.LIMITED) if "Retry-After" in one.variant]
+    ours = [_against_limit(one) for one in limited if one.peer == "asyncckpt"]
+    theirs = [
+        f"{_against_limit(one)} ({one.params['max_retries']} retries)"
         for one in limited
-    )
+        if one.peer != "asyncckpt"
+    ]
     params = limited[0].params
     yield (
         f"| {params['jobs']} jobs of {params['pages']} pages, {params['rate']:g} requests/s "
-        f"| {ours} | | on aiohttp: {theirs} |"
+        f"| {'; '.join(ours)} | | | {'; '.join(theirs)} |"
+    )
+    yield f"\nMedians on {results.machine['cores']} cores, server and client on the same machine."
+
+
+def _against_limit(one: Measurement) -> str:
+    return (
+        f"{one.over_ideal().median:.2f} of the limit's own time, "
+        f"{one.summary('refused').median:.0%} refused, {one.summary('lost').median:.0f} jobs lost"
     )

@@ -76,12 +76,18 @@ def _expect(records: int, expected: int) -> None:
 
 
 async def one_job(
-    origin: RunningOrigin, peer: str, *, records: int, warmups: int = 1, repeats: int
+    origin: RunningOrigin,
+    peer: str,
+    *,
+    records: int,
+    warmups: int = 1,
+    repeats: int,
+    run: str = "",
 ) -> Samples:
     """All records of one job, no latency."""
     job = job_id(1, records)
     samples = []
-    async with _opened(origin, peer) as client:
+    async with _opened(origin, peer, Orders(run=run)) as client:
         for turn in range(warmups + repeats):
             watch = Stopwatch()
             busy = origin.stats(Orders())["cpu"]
@@ -123,16 +129,21 @@ async def overlap(
         await client.read(job_id(2, PAGE))
         with watch.running():
             await client.read_with_work(job_id(1, pages * PAGE), do_work)
-    return [watch.sample(ideal=_ideal(latencies, work), work_alone=alone.wall / _WORK_ALONE)]
+    ideal = _ideal(latencies, work, 1 if prefetch is None else prefetch)
+    return [watch.sample(ideal=ideal, work_alone=alone.wall / _WORK_ALONE)]
 
 
-def _ideal(latencies: list[float], work: float) -> float:
-    """Seconds with all overlapped: no page before the one it follows, no work before its page."""
-    arrived = free = 0.0
-    for latency in latencies:
-        arrived += latency
-        free = max(free, arrived) + work
-    return free
+def _ideal(latencies: list[float], work: float, prefetch: int) -> float:
+    """Seconds with all overlapped that may be.
+
+    No page is asked for before the one it follows is there, or more than `prefetch` ahead of the
+    one in use; and there is no work before its page.
+    """
+    arrived, done = 0.0, [0.0]
+    for page, latency in enumerate(latencies):
+        arrived = max(arrived, done[max(0, page - prefetch)]) + latency
+        done.append(max(done[-1], arrived) + work)
+    return done[-1]
 
 
 async def many_jobs(
@@ -145,11 +156,12 @@ async def many_jobs(
     latency: float = 0.0,
     warmups: int = 1,
     repeats: int = 1,
+    run: str = "",
 ) -> Samples:
     """Many jobs at once."""
     ids = [job_id(number, records) for number in range(jobs)]
     samples = []
-    async with _opened(origin, peer, Orders(latency=latency)) as client:
+    async with _opened(origin, peer, Orders(latency=latency, run=run)) as client:
         for turn in range(warmups + repeats):
             watch = Stopwatch()
             busy = origin.stats(Orders())["cpu"]
@@ -193,8 +205,8 @@ async def decoding(origin: RunningOrigin, peer: str, *, repeats: int) -> Samples
 
 
 async def importing(origin: RunningOrigin, peer: str, *, repeats: int) -> Samples:
-    """`import` in a process with nothing imported; `peer` names the module."""
-    program = f"import time; t = time.perf_counter(); import {peer}; print(time.perf_counter() - t)"
+    """A statement that imports, which is `peer`, in a process with nothing imported."""
+    program = f"import time; t = time.perf_counter(); {peer}; print(time.perf_counter() - t)"
     # Installed packages come compiled; here the first run compiles what is not.
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
     samples = []
