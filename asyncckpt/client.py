@@ -44,6 +44,9 @@ DEFAULT_MAX_BODY_BYTES: Final = 64 * 2**20
 DEFAULT_CONNECTION_LIMIT: Final = 256
 DEFAULT_RETRY_BUDGET: Final = 500
 
+_ORGANIZATION: Final = "OpenAI-Organization"
+_PROJECT: Final = "OpenAI-Project"
+
 _TWO_KEYS: Final = (
     "there are two keys: api_key, and default_headers with 'Authorization' or 'api-key'; give one"
 )
@@ -193,8 +196,8 @@ class AsyncClient:
 
         Args:
             api_key: Another key, or an async callable that returns it.
-            organization: Another organization.
-            project: Another project.
+            organization: Another organization; ``""`` sends none.
+            project: Another project; ``""`` sends none.
             base_url: Another place.
             timeout: Seconds for one attempt in all, a `Timeout`, or None for no limit.
             max_retries: How often to try a request again after a failure.
@@ -218,6 +221,9 @@ class AsyncClient:
         headers = endpoint.defaults.headers
         if api_key is not None:
             headers = protocol.without_credentials(headers)
+        for header, value in ((_ORGANIZATION, organization), (_PROJECT, project)):
+            if value == "":
+                headers = protocol.without_header(headers, header)
         options = attrs.evolve(
             endpoint.defaults,
             headers=protocol.merge_headers(
@@ -317,10 +323,8 @@ def _scope_headers(
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     scope = {
-        "OpenAI-Organization": (
-            environ.get("OPENAI_ORG_ID") if organization is None else organization
-        ),
-        "OpenAI-Project": environ.get("OPENAI_PROJECT_ID") if project is None else project,
+        _ORGANIZATION: environ.get("OPENAI_ORG_ID") if organization is None else organization,
+        _PROJECT: environ.get("OPENAI_PROJECT_ID") if project is None else project,
     }
     return protocol.check_headers(
         "organization and project", {header: value for header, value in scope.items() if value}

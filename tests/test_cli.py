@@ -238,6 +238,17 @@ class TestJobs:
         run("list", *served.job_ids[:4], "--concurrency", "3", "--limit", "100")
         assert served.stats.max_in_flight == 3
 
+    def test_ids_in_another_encoding_are_refused(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        utf_16 = io.BytesIO("ftjob-1\n".encode("utf-16"))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(utf_16, encoding="utf-8"))
+        ran = run("list", "-")
+        assert ran.code == 2
+        assert ran.err == (
+            "asyncckpt: the ids on standard input are not utf-8; save them in that encoding\n"
+        )
+
     def test_their_ids_can_come_from_stdin(
         self, served: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -240,7 +240,13 @@ def _read_ids(arguments: Sequence[str]) -> list[str]:
             if sys.stdin is None:
                 raise UsageError('"-" reads ids from standard input, which is closed')
             # Some editors begin a file with a byte order mark.
-            ids += filter(None, (line.lstrip("\ufeff").strip() for line in sys.stdin))
+            try:
+                ids += filter(None, (line.lstrip("\ufeff").strip() for line in sys.stdin))
+            except UnicodeDecodeError:
+                encoding = sys.stdin.encoding
+                raise UsageError(
+                    f"the ids on standard input are not {encoding}; save them in that encoding"
+                ) from None
         elif argument.startswith("-"):
             raise UsageError(f"Unknown option: {argument}. See: asyncckpt list --help")
         else:

@@ -141,7 +141,7 @@ FIELDS = ("id", "fine_tuning_job_id", "step_number", "created_at", "fine_tuned_m
 
 
 class CSVWriter(Writer):
-    """CSV with a header line (RFC 4180); a metric that was not measured is an empty field."""
+    """CSV with a header line; a metric that was not measured is an empty field."""
 
     def __init__(self, out: TextIO) -> None:
         super().__init__(out)
