@@ -22,6 +22,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Final, Protocol
 
 import aiohttp
+from aiohttp.helpers import get_env_proxy_for_url
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
@@ -42,6 +43,11 @@ def is_mocked() -> bool:
 
 class Exchange(Protocol):
     """Makes one GET request."""
+
+    @property
+    def session_headers(self) -> Mapping[str, str]:
+        """What a session adds to the headers of every request, wherever it goes."""
+        ...
 
     def get(
         self,
@@ -74,10 +80,20 @@ class SessionExchange:
 
     Args:
         session: The session.
+        uses_env_proxies: Whether to take proxies from the environment. A session that does so by
+            itself takes credentials from a netrc file too, beside the key.
     """
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *, uses_env_proxies: bool = False) -> None:
         self._session = session
+        self._uses_env_proxies = uses_env_proxies
+
+    @property
+    def session_headers(self) -> Mapping[str, str]:
+        """See `Exchange.session_headers`."""
+        auth = self._session.auth
+        added = {} if auth is None else {"Authorization": auth.encode()}
+        return {**self._session.headers, **added}
 
     async def get(
         self,
@@ -93,12 +109,16 @@ class SessionExchange:
         # A session gives no sign of its own; on an open connection it writes without suspending.
         asyncio.get_running_loop().call_soon(on_wire)
         try:
+            target = URL(url, encoded=True)
+            proxy, proxy_auth = self._proxy_for(target)
             answer = await self._session.get(
-                URL(url, encoded=True),
+                target,
                 headers=headers,
                 timeout=_aiohttp_timeout(timeout),
                 allow_redirects=False,
                 raise_for_status=False,
+                proxy=proxy,
+                proxy_auth=proxy_auth,
             )
             try:
                 body, is_whole = await _read(answer.content, max_body_bytes)
@@ -108,6 +128,14 @@ class SessionExchange:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise _translated(error, timeout, request) from None
         return _response(answer.status, answer.headers, body, request, is_whole)
+
+    def _proxy_for(self, url: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+        if not self._uses_env_proxies:
+            return None, None
+        try:
+            return get_env_proxy_for_url(url)
+        except LookupError:
+            return None, None
 
 
 class PoolExchange:
@@ -119,6 +147,7 @@ class PoolExchange:
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
+        self.session_headers: Mapping[str, str] = {}
         self._origins: dict[str, aiohttp.ClientRequest] = {}
         self._used: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
 

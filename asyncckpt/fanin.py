@@ -162,7 +162,7 @@ class FanIn(Generic[RecordT]):
 
         Raises:
             APIError: A job failed, with ``on_error="raise"``; its `fine_tuning_job_id` says which.
-            Exception: What the source of the jobs, or an `on_error` callable, raises.
+            Exception: What the source of the jobs, an `on_error` or an `api_key` callable raises.
             RuntimeError: The client is closed, or the stream was read before.
         """
         if self._iteration is not None or self._is_closed:
@@ -200,6 +200,7 @@ class FanIn(Generic[RecordT]):
             self._work,
             _InOrder(self._concurrency) if self._ordered else _AsTheyCome(self._concurrency),
         )
+        item: _Item[RecordT] | None = None
         try:
             while (item := await crew.next_item()) is not None:
                 if isinstance(item, JobFailure):
@@ -209,6 +210,8 @@ class FanIn(Generic[RecordT]):
                 for record in item.data:
                     yield record
         finally:
+            # The traceback of a failure refers to this frame; this breaks the circle.
+            item = None
             await self._end()
 
     async def _end(self) -> None:
@@ -223,7 +226,10 @@ class FanIn(Generic[RecordT]):
     async def _meet(self, failure: JobFailure) -> None:
         self._failed += 1
         if self._on_error == "raise":
-            raise failure.error
+            try:
+                raise failure.error
+            finally:
+                del failure
         if callable(self._on_error):
             answer = self._on_error(failure)
             if answer is not None:
@@ -277,6 +283,8 @@ class FanIn(Generic[RecordT]):
     async def _fail(
         self, failure: JobFailure, lane: _Channel[_Item[RecordT]], crew: _Crew[RecordT]
     ) -> None:
+        # The frames of its traceback refer to this object, which may keep the failure.
+        failure.error.with_traceback(None)
         if self._on_error == "raise":
             # In order, the jobs before this one are still to be handed out.
             crew.stop(cancel=not self._ordered)
@@ -515,8 +523,13 @@ class _Crew(Generic[RecordT]):
         """Cancel all workers, and wait until the last one is gone."""
         self.is_closed = self._is_stopping = True
         await cancel_and_wait(self._workers)
+        # Their tracebacks refer to this object; without this they would keep each other.
+        self._workers.clear()
+        self._failure = None
 
     async def _employ(self) -> None:
+        # Eager tasks begin inside `hire`: each worker would hire the next from one frame deeper.
+        await asyncio.sleep(0)
         try:
             await self._work(self)
         except Exception as failure:

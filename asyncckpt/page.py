@@ -165,6 +165,7 @@ class Page(Generic[RecordT]):
         Raises:
             RuntimeError: There is nothing to go on from; ask `has_next_page` first.
             APIError: The request failed; see `asyncckpt.errors`.
+            Exception: What an `api_key` callable raises.
         """
         info = self.next_page_info()
         if info is None:
@@ -182,6 +183,7 @@ class Page(Generic[RecordT]):
         Raises:
             PaginationError: The server's cursors lead nowhere.
             APIError: A request failed; the pages before it have been yielded.
+            Exception: What an `api_key` callable raises.
         """
         page, check = self, _CursorCheck(None)
         while True:

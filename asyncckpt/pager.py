@@ -101,6 +101,7 @@ class Pager(Generic[RecordT]):
             APIError: A page could not be had; all records before it have been yielded.
             PaginationError: The server's cursors lead nowhere.
             RuntimeError: The client is closed.
+            Exception: What an `api_key` callable raises.
         """
         return self._tracked(self._iterate_records())
 
@@ -114,6 +115,7 @@ class Pager(Generic[RecordT]):
             APIError: A page could not be had; all pages before it have been yielded.
             PaginationError: The server's cursors lead nowhere.
             RuntimeError: The client is closed.
+            Exception: What an `api_key` callable raises.
         """
         return self._tracked(self._iterate_pages())
 
@@ -126,6 +128,7 @@ class Pager(Generic[RecordT]):
         Raises:
             APIError: The page could not be had.
             RuntimeError: The client is closed.
+            Exception: What an `api_key` callable raises.
         """
         return self._first_page().__await__()
 
@@ -234,14 +237,15 @@ class _Reader(Generic[RecordT]):
         elif self._page_wanted.is_awaited and self._may_send():
             self._settled = False
             self._page_wanted.set()
-        while not (self._settled and self._ready) and not self._task.done():
+        task = self._task
+        while not (self._settled and self._ready) and not task.done():
             await self._page_there.wait()
         if self._ready:
             return self._ready.popleft()
         if self._has_been_closed():
             raise RuntimeError("this iteration was closed while it waited for a page")
         # The task is done; if somebody else cancelled it, this says so.
-        await self._task
+        await task
         if self._failure is None:
             return None
         failure, self._failure = self._failure, None
@@ -257,6 +261,8 @@ class _Reader(Generic[RecordT]):
         self._ready.clear()
         if self._task is not None:
             await cancel_and_wait([self._task])
+        # Their tracebacks refer to this object; without this they would keep each other.
+        self._task = self._failure = None
 
     def _has_been_closed(self) -> bool:
         return self._is_closed

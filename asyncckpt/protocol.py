@@ -163,10 +163,21 @@ def check_headers(name: str, headers: Mapping[str, str] | None) -> dict[str, str
 
 
 def merge_headers(defaults: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
-    """`defaults` with `extra` in place of those of the same name, in whatever case."""
-    replaced = {header.lower() for header in extra}
-    kept = {header: value for header, value in defaults.items() if header.lower() not in replaced}
-    return {**kept, **extra}
+    """`defaults` with `extra` in place of those of the same name, in whatever case.
+
+    Where `extra` authenticates, nothing in `defaults` does so as well: that may be the key of
+    another provider.
+    """
+    if carries_credentials(extra):
+        defaults = without_credentials(defaults)
+    for header in extra:
+        defaults = without_header(defaults, header)
+    return {**defaults, **extra}
+
+
+def without_header(headers: Mapping[str, str], header: str) -> dict[str, str]:
+    """The headers without the one of that name, in whatever case."""
+    return {name: value for name, value in headers.items() if name.lower() != header.lower()}
 
 
 def check_query(name: str, query: Mapping[str, str] | None) -> dict[str, str]:

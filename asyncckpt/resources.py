@@ -95,8 +95,10 @@ class _ListFetch(Generic[RecordT]):
 
     async def __call__(self, cursor: str | None, on_wire: OnWire) -> Page[RecordT]:
         first = self._call
-        url = protocol.with_after(first.url, cursor)
-        call = Call(url, first.account, first.options, first.tally)
+        # The URL is in no variable, for error reports like to show those: it may hold a key.
+        call = Call(
+            protocol.with_after(first.url, cursor), first.account, first.options, first.tally
+        )
         return await self._sender.send(call, self._to_page, on_wire)
 
     async def _after(self, cursor: str) -> Page[RecordT]:
@@ -161,8 +163,8 @@ class AsyncCheckpoints:
 
         Returns:
             A `Pager`: ``async for`` gives checkpoints, ``await`` the first page, `Pager.pages`
-            pages. Using it may raise `APIError`, `PaginationError`, or RuntimeError if the client
-            is closed.
+            pages. Using it may raise `APIError`, `PaginationError`, whatever an `api_key` callable
+            raises, or RuntimeError if the client is closed.
 
         Raises:
             TypeError: An argument is of the wrong type.
@@ -229,8 +231,8 @@ class AsyncCheckpoints:
 
         Returns:
             A `FanIn`: ``async for`` gives checkpoints, each job's newest first. Its `progress` may
-            be read meanwhile. Using it may raise `APIError`, whatever `jobs` or `on_error` raise,
-            or RuntimeError if the client is closed.
+            be read meanwhile. Using it may raise `APIError`, whatever `jobs`, `on_error` or an
+            `api_key` callable raise, or RuntimeError if the client is closed.
 
         Raises:
             TypeError: An argument is of the wrong type; also a single id in place of several.
@@ -310,8 +312,8 @@ class AsyncJobs:
 
         Returns:
             A `Pager`: ``async for`` gives jobs, ``await`` the first page, `Pager.pages` pages.
-            Using it may raise `APIError`, `PaginationError`, or RuntimeError if the client is
-            closed.
+            Using it may raise `APIError`, `PaginationError`, whatever an `api_key` callable raises,
+            or RuntimeError if the client is closed.
 
         Raises:
             TypeError: An argument is of the wrong type.
@@ -362,6 +364,7 @@ class AsyncJobs:
         Raises:
             APIError: The request failed; see `asyncckpt.errors`.
             RuntimeError: The client is closed.
+            Exception: What an `api_key` callable raises.
             TypeError: An argument is of the wrong type.
             ValueError: An argument has a value that cannot be.
         """

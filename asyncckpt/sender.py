@@ -24,7 +24,7 @@ from asyncckpt.errors import (
     RateLimitError,
 )
 from asyncckpt.gate import Gate
-from asyncckpt.messages import Response
+from asyncckpt.messages import Request, Response
 from asyncckpt.options import RequestOptions
 from asyncckpt.pacing import Ticket
 from asyncckpt.retry_budget import RetryBudget
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["PUBLIC_HEADERS", "Account", "Call", "Sender", "Tally"]
 
 _T = TypeVar("_T")
+_KeyT = TypeVar("_KeyT", str | None, bool)
 
 _log: Final = logging.getLogger("asyncckpt")
 
@@ -120,6 +121,7 @@ class Sender:
         Raises:
             APIError: See `asyncckpt.errors`; a note on it says how often it was tried.
             RuntimeError: The client is closed, or in use by another event loop.
+            Exception: What an `api_key` callable raises.
         """
         return self._session.run(_Sending(call, decode, on_wire).run)
 
@@ -139,12 +141,15 @@ class _Sending(Generic[_T]):
         self._waited = 0.0
         self._paid = 0
         self._is_out_of_budget = False
+        self._has_waited_too_long = False
         self._key: str | None = None
+        self._session_headers: Mapping[str, str] = {}
         self._began = 0.0
         self._has_asked_again = False
         self._others_accepted = False
 
     async def run(self, exchange: Exchange) -> _T:
+        self._session_headers = exchange.session_headers
         while True:
             try:
                 result = self._decoded(await self._attempt(exchange))
@@ -153,9 +158,13 @@ class _Sending(Generic[_T]):
             else:
                 self._settle_with_budget()
                 return result
-            if not await self._is_worth_another(error):
-                raise self._presentable(error)
-            _log.debug("trying again (retry %d) after %s", self._retries, type(error).__name__)
+            try:
+                if not await self._is_worth_another(error):
+                    raise self._presentable(error)
+                _log.debug("trying again (retry %d) after %s", self._retries, type(error).__name__)
+            finally:
+                # What leaves refers to this frame, in which nothing unmasked may stay.
+                del error
 
     async def _attempt(self, exchange: Exchange) -> Response:
         gate, credentials = self._account.gate, self._account.credentials
@@ -176,8 +185,11 @@ class _Sending(Generic[_T]):
                 response = await self._follow_redirects(exchange, response)
         except protocol.BodyTooLongError as error:
             response, problem = error.response, str(error)
-        except BaseException:
+        except BaseException as error:
             gate.lost(ticket)
+            if isinstance(error, asyncio.CancelledError | RuntimeError):
+                # The frames below hold the headers, and a timeout of the caller's refers to them.
+                error.with_traceback(None)
             raise
         self._report(ticket, response)
         self._others_accepted = gate.pacer.accepted_count > accepted_before
@@ -205,14 +217,26 @@ class _Sending(Generic[_T]):
         if not credentials.can_be_asked:
             return None
         self._on_wire()
+        return await self._within_max_wait(credentials.current())
+
+    async def _within_max_wait(self, asking: Coroutine[object, object, _KeyT]) -> _KeyT:
+        """What comes of asking for a key, which counts as waiting.
+
+        Raises:
+            APITimeoutError: Nothing came of it within `max_wait`.
+            Exception: Whatever the callable raises.
+        """
+        began = time.monotonic()
         limit = asyncio.timeout(self._call.options.max_wait - self._waited)
         try:
             async with limit:
-                return await credentials.current()
+                return await asking
         except TimeoutError:
-            if limit.expired():
-                raise APITimeoutError("The api_key callable gave no key within max_wait") from None
-            raise
+            if not limit.expired():
+                raise
+        finally:
+            self._count_wait(time.monotonic() - began)
+        raise APITimeoutError("The api_key callable gave no key within max_wait")
 
     async def _wait_for_turn(self) -> Ticket:
         """Wait until the pace of the whole client lets this request through."""
@@ -266,6 +290,7 @@ class _Sending(Generic[_T]):
                 break
             if not redirect.same_origin:
                 headers = PUBLIC_HEADERS
+                self._check_session_may_leave(response.request)
             url = redirect.url
             response = await self._get(exchange, url, headers)
         raise APIConnectionError(
@@ -273,6 +298,15 @@ class _Sending(Generic[_T]):
             request=response.request,
             is_final=True,
         )
+
+    def _check_session_may_leave(self, request: Request) -> None:
+        if protocol.secrets_in(self._session_headers, ""):
+            raise APIConnectionError(
+                "Redirected to another origin, which would be sent the headers or auth of the "
+                "session that was lent: lend one without, and give default_headers to the client",
+                request=request,
+                is_final=True,
+            )
 
     def _report(self, ticket: Ticket, response: Response) -> None:
         hints = protocol.within_reason(protocol.rate_limit_hints(response.headers, time.time()))
@@ -287,7 +321,9 @@ class _Sending(Generic[_T]):
         """Whether to try again; when this returns, all waiting is done."""
         if isinstance(error, AuthenticationError) and self._key and not self._has_asked_again:
             self._has_asked_again = True
-            return await self._account.credentials.renew(self._key)
+            return await self._within_max_wait(self._account.credentials.renew(self._key))
+        if self._has_waited_too_long:
+            return False
         delay = protocol.retry_delay(
             error, self._retries, fraction=random.random(), now=time.time()
         )
@@ -301,8 +337,7 @@ class _Sending(Generic[_T]):
             return False
         self._retries += 1
         self._call.tally.retries += 1
-        if not isinstance(error, RateLimitError):
-            await self._pause(delay)
+        await self._pause(delay)
         return True
 
     def _can_pay(self, error: APIError) -> bool:
@@ -338,13 +373,15 @@ class _Sending(Generic[_T]):
         self._call.tally.waited += seconds
 
     def _waited_too_long(self) -> APIError:
-        message = f"waited {self._waited:.1f} s for its turn, as long as max_wait allows"
-        if self._account.last_refusal is None:
-            return APITimeoutError(f"The request {message}")
-        refusal = protocol.status_error(self._account.last_refusal)
-        return RateLimitError(
-            f"{refusal.message}; {message}", response=refusal.response, body=refusal.body
-        )
+        self._has_waited_too_long = True
+        request = Request("GET", self._call.url)
+        refusal = self._account.last_refusal
+        if refusal is None:
+            return APITimeoutError(
+                f"The request waited {self._waited:.1f} s for its turn, as long as max_wait allows",
+                request=request,
+            )
+        return protocol.status_error(attrs.evolve(refusal, request=request))
 
     def _presentable(self, error: APIError) -> APIError:
         """The error as it leaves: nothing secret in it, nor in what it refers to."""
@@ -352,6 +389,11 @@ class _Sending(Generic[_T]):
             error = protocol.status_error(self._masked(error.response))
         if self._attempts > 1:
             error.add_note(f"asyncckpt tried {self._attempts} times")
+        if self._has_waited_too_long and isinstance(error, APIStatusError):
+            error.add_note(
+                f"asyncckpt waited {self._waited:.1f} s for its turn, as long as max_wait allows; "
+                "this is what the server said when it last refused a request of this client"
+            )
         if self._is_out_of_budget:
             error.add_note("asyncckpt did not try again: the client's retry_budget is used up")
         # Frames below hold the headers, and error reports like to show the locals of frames.
@@ -362,6 +404,7 @@ class _Sending(Generic[_T]):
         secrets = [
             *self._account.credentials.secrets,
             *protocol.secrets_in(self._call.options.headers, self._call.url),
+            *protocol.secrets_in(self._session_headers, ""),
         ]
         if self._key is not None:
             # The account may have another one by now.

@@ -130,6 +130,8 @@ class SessionManager:
             bound.ended.discard(task)
             if self._is_closed and not bound.ended:
                 bound.all_ended.set()
+            # A task that is cancelled keeps the traceback, which refers to this frame.
+            del task
 
     @property
     def connection_limit(self) -> float:
@@ -158,11 +160,12 @@ class SessionManager:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connection_limit, ssl=self._ssl),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=self._trust_env,
             trace_configs=self._trace_configs,
         )
-        is_plain = not self._trust_env and not self._trace_configs
-        exchange = PoolExchange(session) if is_plain else SessionExchange(session)
+        if self._trust_env or self._trace_configs:
+            exchange: Exchange = SessionExchange(session, uses_env_proxies=self._trust_env)
+        else:
+            exchange = PoolExchange(session)
         return _LoopBound(loop, session, exchange)
 
 

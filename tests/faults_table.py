@@ -195,7 +195,8 @@ TABLE = (
     Row(
         "redirect-other-origin",
         "A redirect to another origin: scheme, host or port",
-        "Follows it without the key and without any header of yours",
+        "Follows it without the key and without any header of yours; but not on a lent session "
+        "that has headers or auth of its own",
         AuthenticationError,
         "or whatever else the other place answers to a stranger",
     ),
@@ -505,7 +506,7 @@ TABLE = (
     ),
     Row(
         "should-retry",
-        "Any error with `x-should-retry: true`",
+        "Any error but 401 with `x-should-retry: true`",
         "Does as it is told",
         BadRequestError,
         "here of a 400",

@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -171,6 +172,26 @@ async def test_a_callable_is_asked_once_for_many_requests(sandbox: Sandbox, leak
     assert sandbox.stats.answers.keys() == {200}
 
 
+@pytest.mark.parametrize("when", ["at first", "after a refusal"])
+async def test_a_callable_that_never_answers_is_waited_for_once(
+    when: str, sandbox: Sandbox, leaks: None
+) -> None:
+    asked = 0
+
+    async def key() -> str:
+        nonlocal asked
+        asked += 1
+        if when == "after a refusal" and asked == 1:
+            return "sk-expired"
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    async with sandbox.client(api_key=key, max_wait=0.05) as client:
+        with pytest.raises(APITimeoutError, match="gave no key within max_wait"):
+            await ids_of(client, sandbox.job_ids[0])
+    assert asked == (1 if when == "at first" else 2)
+
+
 async def test_fifty_refusals_at_once_ask_for_one_new_key(sandbox: Sandbox, leaks: None) -> None:
     keys = Keys("sk-old-key", "sk-new-key")
     sandbox.api_key = "sk-old-key"
@@ -241,6 +262,20 @@ async def test_the_environments_key_is_not_sent_beside_other_credentials(
     assert head.count("of-another-provider") == 1
 
 
+@pytest.mark.parametrize("place", ["with_options", "call"])
+async def test_credentials_in_headers_take_the_place_of_others(
+    place: str, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    first = client.with_options(default_headers={"Authorization": "Bearer of-one-provider"})
+    azure = {"api-key": "of-another-provider"}
+    asking = first.with_options(default_headers=azure if place == "with_options" else {})
+    with pytest.raises(AuthenticationError):
+        await asking.fine_tuning.jobs.list(extra_headers=azure if place == "call" else None)
+    (request,) = sandbox.requests
+    assert "authorization" not in request.headers
+    assert "api-key" in request.headers
+
+
 async def test_headers_are_sent_once_each(sandbox: Sandbox, leaks: None) -> None:
     heads: list[str] = []
 
@@ -294,6 +329,22 @@ async def test_with_options_shares_the_connections(sandbox: Sandbox, leaks: None
     assert plain.headers == again.headers
     assert plain.query == again.query == {}
     assert not {"openai-organization", "x-tag"} & plain.headers.keys()
+
+
+@pytest.mark.parametrize("scope", ["organization", "project"])
+async def test_with_options_can_do_without_an_organization(
+    scope: str, sandbox: Sandbox, leaks: None
+) -> None:
+    options: dict[str, Any] = {scope: "ours"}
+    header = f"openai-{scope}"
+    async with sandbox.client(**options, default_headers={"X-Tag": "t"}) as client:
+        await client.fine_tuning.jobs.list()
+        await client.with_options(**{scope: ""}).fine_tuning.jobs.list()
+        await client.with_options().fine_tuning.jobs.list()
+    with_it, without, again = sandbox.requests
+    assert with_it.headers[header] == again.headers[header] == "ours"
+    assert header not in without.headers
+    assert without.headers["x-tag"] == "t"
 
 
 async def test_with_options_changes_the_key_and_the_place(sandbox: Sandbox, leaks: None) -> None:
@@ -665,6 +716,21 @@ async def test_a_proxy_of_the_environment_is_used_only_if_trusted(
     assert all(line.startswith(f"GET {sandbox.base_url}/fine_tuning/") for line in lines)
 
 
+async def test_a_trusted_environment_adds_no_credentials(
+    sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login nobody password of-another-service\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    job = sandbox.job_ids[0]
+    async with sandbox.client(trust_env=True) as client:
+        assert await ids_of(client, job) == served(sandbox, job)
+        with pytest.raises(AuthenticationError):
+            await client.fine_tuning.jobs.list(extra_headers={"api-key": "of-azure"})
+    assert "authorization" not in sandbox.requests[-1].headers
+
+
 async def test_tls_may_be_told_whom_to_trust(
     sandbox: Sandbox, leaks: None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -901,10 +967,18 @@ WAYS: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
+def locals_of_the_package(error: BaseException) -> Iterator[str]:
+    """What an error report shows that prints the variables of every frame."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if Path(frame.f_code.co_filename).parent != Path(__file__).parent:
+            yield f"{frame.f_code.co_qualname}: {frame.f_locals!r}"
+
+
 def all_that_shows(error: BaseException) -> Iterator[str]:
     yield from traceback.format_exception(error)
     seen: BaseException | None = error
     while seen is not None:
+        yield from locals_of_the_package(seen)
         yield f"{seen!s} {seen!r} {seen.args!r} {getattr(seen, '__notes__', [])!r}"
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     if isinstance(error, APIError):
@@ -956,6 +1030,29 @@ async def test_a_secret_never_shows(
     planted = (KEY, KEY.replace("/", "\\/"), "sk-planted%2F9f8e7d6c%2B5b4a%3D")
     leaked = [text for text in shown if any(form in text for form in planted)]
     assert leaked == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", ["list", "list_many"])
+async def test_a_timeout_of_the_callers_shows_no_secret(
+    kind: str, way: str, sandbox: Sandbox, leaks: None
+) -> None:
+    sandbox.inject(faults.Hang(), times=None)
+    async with sandbox.client(**WAYS[way]()) as client:
+        checkpoints = client.fine_tuning.jobs.checkpoints
+
+        async def read() -> None:
+            async with asyncio.timeout(0.05):
+                if kind == "list":
+                    await checkpoints.list(sandbox.job_ids[0])
+                else:
+                    async for _ in checkpoints.list_many(sandbox.job_ids):
+                        pass
+
+        with pytest.raises(TimeoutError) as caught:
+            await read()
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+    assert not [text for text in all_that_shows(caught.value) if KEY in text]
 
 
 async def test_a_page_shows_no_secret(sandbox: Sandbox, leaks: None) -> None:

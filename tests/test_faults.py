@@ -23,6 +23,7 @@ from asyncckpt import (
     AsyncClient,
     AuthenticationError,
     PaginationError,
+    RateLimitError,
     Timeout,
     protocol,
 )
@@ -439,6 +440,85 @@ async def test_another_origin_learns_nothing(
     assert fields["User-Agent"] == "asyncckpt"
     assert "ours" not in head
     assert KEY not in head
+
+
+@pytest.mark.filterwarnings(r"ignore:.*\bdeprecated\b:DeprecationWarning")
+@pytest.mark.parametrize("own", ["headers", "auth", "harmless headers"])
+async def test_a_lent_session_takes_nothing_of_its_own_to_another_origin(
+    own: str, sandbox: Sandbox, leaks: None
+) -> None:
+    options: dict[str, Any] = {
+        "headers": {"headers": {"X-Gateway-Key": KEY}},
+        "auth": {"auth": aiohttp.BasicAuth("ours", KEY)},
+        "harmless headers": {"headers": {"User-Agent": "our-program/1"}},
+    }[own]
+    witness = Witness()
+    async with serving(witness.talk) as server:
+        sandbox.inject(faults.Redirect(location=f"http://127.0.0.1:{server.port}/elsewhere"))
+        async with (
+            aiohttp.ClientSession(**options) as session,
+            sandbox.client(
+                session=session, api_key=None, default_headers={"api-key": "sk-of-ours"}
+            ) as client,
+        ):
+            outcome = await read(client, sandbox.job_ids[0])
+    if own == "harmless headers":
+        assert len(witness.heads) == 1
+    else:
+        assert witness.heads == []
+        assert isinstance(outcome.error, APIConnectionError)
+        assert "session that was lent" in str(outcome.error)
+    assert len(sandbox.requests) == 1
+
+
+async def test_what_a_lent_session_adds_is_masked(sandbox: Sandbox, leaks: None) -> None:
+    sandbox.inject(faults.Status(400, body=f"what is {KEY}?"))
+    async with (
+        aiohttp.ClientSession(headers={"X-Gateway-Key": KEY}) as session,
+        sandbox.client(session=session) as client,
+    ):
+        error = (await read(client, sandbox.job_ids[0])).error
+    assert "what is ***?" in str(error)
+
+
+async def test_a_lone_request_pauses_between_refusals(
+    sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[float] = []
+
+    async def pause(_: Any, seconds: float) -> None:
+        paused.append(seconds)
+
+    monkeypatch.setattr("asyncckpt.sender._Sending._pause", pause)
+    monkeypatch.setattr("random.random", lambda: 1.0)
+    sandbox.inject(faults.RateLimited(), times=None)
+    async with connect() as client:
+        outcome = await read(client, sandbox.job_ids[0])
+    assert isinstance(outcome.error, RateLimitError)
+    assert paused == [protocol.backoff(retries, 1.0) for retries in range(6)]
+
+
+async def test_a_request_that_waited_too_long_says_so(sandbox: Sandbox, connect: Connect) -> None:
+    first, second = sandbox.job_ids[:2]
+    sandbox.inject(faults.RateLimited(retry_after=60), job=first)
+    async with connect(max_wait=0.05) as client:
+        await read(client, first)
+        error = (await read(client, second)).error
+    assert isinstance(error, RateLimitError)
+    assert error.request is not None
+    assert second in error.request.url
+    (note,) = error.__notes__
+    assert "for its turn, as long as max_wait allows" in note
+
+
+async def test_a_request_that_only_its_client_held_back_timed_out(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    async with connect(max_wait=0.05, max_requests_per_second=0.01) as client:
+        await client.fine_tuning.jobs.list()
+        error = (await read(client, sandbox.job_ids[1])).error
+    assert isinstance(error, APITimeoutError)
+    assert "for its turn, as long as max_wait allows" in str(error)
 
 
 async def test_credentials_do_not_come_back_from_another_origin(

@@ -5,6 +5,7 @@ that what only shows at the end of a process shows as well. It prints nothing wh
 """
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import json
@@ -16,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from asyncckpt import AsyncClient, FanIn, Pager
-from asyncckpt.testing import Sandbox
+from asyncckpt import APIError, AsyncClient, FanIn, Pager
+from asyncckpt.resources import AsyncCheckpoints
+from asyncckpt.testing import Sandbox, faults
 
 from servers import Talk, serving
 
@@ -237,33 +239,58 @@ def test_a_leak_would_be_seen() -> None:
         run(broken, "break", "3")
 
 
+async def read_in_a_way(kind: str, checkpoints: AsyncCheckpoints, sandbox: Sandbox) -> None:
+    if kind == "list":
+        async for _ in checkpoints.list(sandbox.job_ids[0]):
+            pass
+    elif kind == "left":
+        async with checkpoints.list(sandbox.job_ids[0]) as pager:
+            async for _ in pager:
+                # The second page is there by then, or has failed.
+                while sandbox.stats.in_flight or sandbox.stats.requests < 2:
+                    await asyncio.sleep(0)
+                break
+    elif kind == "pages":
+        async for page in checkpoints.list(sandbox.job_ids[0]).pages():
+            assert page.data
+    elif kind == "page by page":
+        page = await checkpoints.list(sandbox.job_ids[0])
+        while page.has_next_page():
+            page = await page.get_next_page()
+    else:
+        async for _ in checkpoints.list_many(
+            sandbox.job_ids,
+            ordered=kind == "ordered",
+            on_error="collect" if kind == "collected" else "raise",
+        ):
+            pass
+
+
 def is_ours(garbage: object) -> bool:
     module = str(getattr(garbage, "__module__", None) or type(garbage).__module__)
     return module.startswith("asyncckpt") and not module.startswith("asyncckpt.testing")
 
 
-@pytest.mark.parametrize("kind", ["list", "pages", "page by page", "list_many", "ordered"])
+@pytest.mark.parametrize("fault", [None, faults.Status(404), faults.Reset(), faults.RawBody(b"[")])
+@pytest.mark.parametrize(
+    "kind", ["list", "left", "pages", "page by page", "list_many", "ordered", "collected"]
+)
 async def test_nothing_is_left_to_the_garbage_collector(
-    kind: str, sandbox: Sandbox, client: AsyncClient
+    kind: str, fault: faults.Fault | None, sandbox: Sandbox, leaks: None
 ) -> None:
+    if fault is not None:
+        sandbox.inject(fault, page=2, times=None)
+    async with sandbox.client(max_retries=0) as client:
+        await read_without_garbage(kind, sandbox, client)
+
+
+async def read_without_garbage(kind: str, sandbox: Sandbox, client: AsyncClient) -> None:
     checkpoints = client.fine_tuning.jobs.checkpoints
     gc.collect()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
-        if kind == "list":
-            async for _ in checkpoints.list(sandbox.job_ids[0]):
-                pass
-        elif kind == "pages":
-            async for page in checkpoints.list(sandbox.job_ids[0]).pages():
-                assert page.data
-        elif kind == "page by page":
-            page = await checkpoints.list(sandbox.job_ids[0])
-            while page.has_next_page():
-                page = await page.get_next_page()
-        else:
-            async for _ in checkpoints.list_many(sandbox.job_ids, ordered=kind == "ordered"):
-                pass
-        page = None
+        with contextlib.suppress(APIError):
+            await read_in_a_way(kind, checkpoints, sandbox)
         for _ in range(5):
             # What the loop is still to call refers to what has just ended.
             await asyncio.sleep(0)
