@@ -147,6 +147,7 @@ class _Sending(Generic[_T]):
         self._began = 0.0
         self._has_asked_again = False
         self._others_accepted = False
+        self._was_told_when = False
 
     async def run(self, exchange: Exchange) -> _T:
         self._session_headers = exchange.session_headers
@@ -312,6 +313,7 @@ class _Sending(Generic[_T]):
         hints = protocol.within_reason(protocol.rate_limit_hints(response.headers, time.time()))
         if response.status_code == protocol.TOO_MANY_REQUESTS:
             self._call.tally.refused += 1
+            self._was_told_when = hints.retry_after is not None or hints.reset is not None
             self._account.last_refusal = self._masked(response)
             self._account.gate.refused(ticket, hints)
         else:
@@ -337,7 +339,9 @@ class _Sending(Generic[_T]):
             return False
         self._retries += 1
         self._call.tally.retries += 1
-        await self._pause(delay)
+        # The gate keeps to what the server said of its limit, and better than one request can.
+        if not (isinstance(error, RateLimitError) and self._was_told_when):
+            await self._pause(delay)
         return True
 
     def _can_pay(self, error: APIError) -> bool:

@@ -481,8 +481,9 @@ async def test_what_a_lent_session_adds_is_masked(sandbox: Sandbox, leaks: None)
     assert "what is ***?" in str(error)
 
 
+@pytest.mark.parametrize("retry_after", [None, 0])
 async def test_a_lone_request_pauses_between_refusals(
-    sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    retry_after: int | None, sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paused: list[float] = []
 
@@ -491,11 +492,15 @@ async def test_a_lone_request_pauses_between_refusals(
 
     monkeypatch.setattr("asyncckpt.sender._Sending._pause", pause)
     monkeypatch.setattr("random.random", lambda: 1.0)
-    sandbox.inject(faults.RateLimited(), times=None)
+    sandbox.inject(faults.RateLimited(retry_after=retry_after), times=None)
     async with connect() as client:
         outcome = await read(client, sandbox.job_ids[0])
     assert isinstance(outcome.error, RateLimitError)
-    assert paused == [protocol.backoff(retries, 1.0) for retries in range(6)]
+    assert sandbox.stats.requests == 7
+    # Where the server says when, the pace of the whole client keeps to that.
+    assert paused == (
+        [protocol.backoff(retries, 1.0) for retries in range(6)] if retry_after is None else []
+    )
 
 
 async def test_a_request_that_waited_too_long_says_so(sandbox: Sandbox, connect: Connect) -> None:
