@@ -1,5 +1,6 @@
 """Lists the checkpoints of fine-tuning jobs, and fetches the next page while you use this one."""
 
+import importlib
 from typing import TYPE_CHECKING
 
 from asyncckpt.client import AsyncClient
@@ -25,10 +26,11 @@ from asyncckpt.messages import Request, Response
 from asyncckpt.options import NOT_GIVEN, NotGiven, Timeout
 from asyncckpt.page import Page, PageInfo
 from asyncckpt.pager import Pager
-from asyncckpt.records import FineTuningJob, FineTuningJobCheckpoint, Metrics
+from asyncckpt.records import FineTuningJobCheckpoint, Metrics
 
 if TYPE_CHECKING:
     from asyncckpt.conversion import converter
+    from asyncckpt.job_records import FineTuningJob
 
 __version__ = "0.1.0"
 
@@ -68,9 +70,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "converter":
-        from asyncckpt.conversion import converter
+_IMPORTED_ON_DEMAND = {
+    "FineTuningJob": "asyncckpt.job_records",
+    "converter": "asyncckpt.conversion",
+}
 
-        return converter
+
+def __getattr__(name: str) -> object:
+    if name in _IMPORTED_ON_DEMAND:
+        return getattr(importlib.import_module(_IMPORTED_ON_DEMAND[name]), name)
     raise AttributeError(f"module 'asyncckpt' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -25,22 +25,25 @@ from collections.abc import (
     Iterator,
 )
 from types import TracebackType
-from typing import Final, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
 from asyncckpt.errors import APIError
 from asyncckpt.page import Fetch, Page, Walk, ignore
-from asyncckpt.records import FineTuningJob, HasId
+from asyncckpt.records import HasId
 from asyncckpt.sender import Tally
 from asyncckpt.tasks import cancel_and_wait, close_unless_running
+
+if TYPE_CHECKING:
+    from asyncckpt.job_records import FineTuningJob
 
 __all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
 _T = TypeVar("_T")
 
-Jobs: TypeAlias = Iterable[str | FineTuningJob] | AsyncIterable[str | FineTuningJob]
+Jobs: TypeAlias = "Iterable[str | FineTuningJob] | AsyncIterable[str | FineTuningJob]"
 """Where the jobs come from: ids or records, from anything that can be iterated over."""
 
 _PAGES_AHEAD_OF_TURN: Final = 2
@@ -157,8 +160,8 @@ class FanIn(Generic[RecordT]):
         """Iterate over the records of all jobs.
 
         Yields:
-            As they come: each job's records in the server's order, those of different jobs in any
-            order, page by page. With ``ordered=True``: job after job, in the order of the source.
+            Each job's records in the server's order; those of different jobs as they come, page by
+            page. With ``ordered=True``: job after job, in the order of the source.
 
         Raises:
             APIError: A job failed, with ``on_error="raise"``; its `fine_tuning_job_id` says which.
@@ -263,7 +266,7 @@ class FanIn(Generic[RecordT]):
     async def _list_job(
         self, job: object, lane: _Channel[_Item[RecordT]], crew: _Crew[RecordT]
     ) -> None:
-        job_id = job.id if isinstance(job, FineTuningJob) else job
+        job_id = _id_of(job)
         try:
             fetch = self._fetch_of(job_id)
         except (TypeError, ValueError) as error:
@@ -291,6 +294,14 @@ class FanIn(Generic[RecordT]):
         await lane.put(failure)
 
 
+def _id_of(job: object) -> object:
+    if isinstance(job, str):
+        return job
+    from asyncckpt.job_records import FineTuningJob
+
+    return job.id if isinstance(job, FineTuningJob) else job
+
+
 _Item: TypeAlias = Page[RecordT] | JobFailure
 
 
@@ -298,14 +309,10 @@ class _Source:
     """Draws jobs one at a time, whoever asks; an async iterable cannot be asked twice at once."""
 
     def __init__(self, jobs: Jobs) -> None:
-        if isinstance(jobs, str | bytes | FineTuningJob):
+        if isinstance(jobs, str | bytes) or not isinstance(jobs, Iterable | AsyncIterable):
             raise TypeError(
                 "jobs must be several: ids or FineTuningJob records from an iterable or async "
-                "iterable; for a single job use list()"
-            )
-        if not isinstance(jobs, Iterable | AsyncIterable):
-            raise TypeError(
-                f"jobs must be an iterable or async iterable of ids, not {type(jobs).__name__}"
+                f"iterable, not {type(jobs).__name__}; for a single job use list()"
             )
         self.drawn = 0
         self._jobs = jobs

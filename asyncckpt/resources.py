@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import attrs
 
@@ -21,21 +21,34 @@ from asyncckpt.options import NOT_GIVEN, NotGiven, RequestOptions, Timeout, chec
 from asyncckpt.page import Fetch, OnWire, Page, Unmade, ignore
 from asyncckpt.pager import Pager
 from asyncckpt.records import (
-    FineTuningJob,
     FineTuningJobCheckpoint,
     HasId,
     ListFineTuningJobCheckpointsResponse,
-    ListPaginatedFineTuningJobsResponse,
 )
 from asyncckpt.sender import Account, Call, Sender, Tally
+
+if TYPE_CHECKING:
+    from asyncckpt.job_records import FineTuningJob
 
 __all__ = ["AsyncCheckpoints", "AsyncFineTuning", "AsyncJobs"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
 
 _checkpoint_list: Final = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
-_job_list: Final = ListDecoder(ListPaginatedFineTuningJobsResponse, FineTuningJob)
-_job: Final = Decoder(FineTuningJob)
+
+
+@functools.cache
+def _job_list() -> ListDecoder[FineTuningJob]:
+    from asyncckpt.job_records import FineTuningJob, ListPaginatedFineTuningJobsResponse
+
+    return ListDecoder(ListPaginatedFineTuningJobsResponse, FineTuningJob)
+
+
+@functools.cache
+def _job() -> Decoder[FineTuningJob]:
+    from asyncckpt.job_records import FineTuningJob
+
+    return Decoder(FineTuningJob)
 
 
 @attrs.frozen
@@ -162,7 +175,7 @@ class AsyncCheckpoints:
                 default: the client's.
 
         Returns:
-            A `Pager`: ``async for`` gives checkpoints, ``await`` the first page, `Pager.pages`
+            A `Pager`; ``async for`` gives checkpoints, ``await`` the first page, `Pager.pages`
             pages. Using it may raise `APIError`, `PaginationError`, whatever an `api_key` callable
             raises, or RuntimeError if the client is closed.
 
@@ -230,7 +243,7 @@ class AsyncCheckpoints:
                 default: the client's.
 
         Returns:
-            A `FanIn`: ``async for`` gives checkpoints, each job's newest first. Its `progress` may
+            A `FanIn`; ``async for`` gives checkpoints, each job's newest first. Its `progress` may
             be read meanwhile. Using it may raise `APIError`, whatever `jobs`, `on_error` or an
             `api_key` callable raise, or RuntimeError if the client is closed.
 
@@ -311,7 +324,7 @@ class AsyncJobs:
                 default: the client's.
 
         Returns:
-            A `Pager`: ``async for`` gives jobs, ``await`` the first page, `Pager.pages` pages.
+            A `Pager`; ``async for`` gives jobs, ``await`` the first page, `Pager.pages` pages.
             Using it may raise `APIError`, `PaginationError`, whatever an `api_key` callable raises,
             or RuntimeError if the client is closed.
 
@@ -329,7 +342,7 @@ class AsyncJobs:
         query = self._endpoint.query(options, {**_limit_query(limit), **_metadata_query(metadata)})
         call = self._endpoint.call("/fine_tuning/jobs", query, options, Tally())
         return Pager(
-            _ListFetch(self._endpoint.sender, call, _job_list),
+            _ListFetch(self._endpoint.sender, call, _job_list()),
             after=after,
             prefetch=self._endpoint.prefetch if prefetch is None else prefetch,
             max_records=max_records,
@@ -379,7 +392,7 @@ class AsyncJobs:
         query = self._endpoint.query(options, {})
         call = self._endpoint.call(f"/fine_tuning/jobs/{job}", query, options, Tally())
         return await self._endpoint.sender.send(
-            call, lambda response: _job.decode(response.content), ignore
+            call, lambda response: _job().decode(response.content), ignore
         )
 
 

@@ -816,6 +816,20 @@ def run_script(script: str) -> str:
     return ran.stdout + ran.stderr
 
 
+def test_no_more_is_imported_than_a_list_of_checkpoints_needs() -> None:
+    run_script("""
+        import sys
+        import asyncckpt
+
+        asyncckpt.AsyncClient(api_key="sk-1").fine_tuning.jobs.checkpoints.list_many(["ftjob-1"])
+        on_demand = {"asyncckpt.job_records", "asyncckpt.conversion", "cattrs", "openai"}
+        assert not on_demand & sys.modules.keys()
+        assert {"FineTuningJob", "converter"} < set(dir(asyncckpt))
+        assert asyncckpt.FineTuningJob.__name__ == "FineTuningJob"
+        assert asyncckpt.converter.unstructure(asyncckpt.Metrics(step=1.0)) == {"step": 1.0}
+    """)
+
+
 LOOPS = """
     import asyncio
     import socket

@@ -16,12 +16,8 @@ from strategies import JSON, WEIRD_NAMES, checkpoints, jobs, pages, thorough, va
 
 from asyncckpt import FineTuningJob, FineTuningJobCheckpoint, Metrics, converter
 from asyncckpt.codec import CutBodyError, Decoder, MismatchError
-from asyncckpt.records import (
-    Extra,
-    ListFineTuningJobCheckpointsResponse,
-    ListPaginatedFineTuningJobsResponse,
-    extra_field,
-)
+from asyncckpt.job_records import ListPaginatedFineTuningJobsResponse
+from asyncckpt.records import Extra, ListFineTuningJobCheckpointsResponse, extra_field
 
 CHECKPOINT = {
     "id": "ftckpt_1",

@@ -12,8 +12,23 @@ import pytest
 from hypothesis import given
 from strategies import JSON, jobs, thorough
 
-from asyncckpt import FineTuningJob, FineTuningJobCheckpoint, Metrics, converter, records
-from asyncckpt.records import Error, Extra, ReinforcementMethod, WandbIntegration, extra_field
+from asyncckpt import (
+    FineTuningJob,
+    FineTuningJobCheckpoint,
+    Metrics,
+    converter,
+    job_records,
+    records,
+)
+from asyncckpt.job_records import Error, Method, ReinforcementMethod, WandbIntegration
+from asyncckpt.records import Extra, extra_field
+
+RECORDS = {
+    name: part
+    for module in (records, job_records)
+    for name, part in vars(module).items()
+    if attrs.has(part)
+}
 
 # The properties of each object in the API reference.
 DOCUMENTED = {
@@ -105,13 +120,12 @@ def job(**changes: Any) -> FineTuningJob:
 
 @pytest.mark.parametrize("name", DOCUMENTED)
 def test_every_documented_field_is_there_and_no_other(name: str) -> None:
-    fields = {field.name for field in attrs.fields(getattr(records, name))}
+    fields = {field.name for field in attrs.fields(RECORDS[name])}
     assert fields == DOCUMENTED[name] | {"extra"}
 
 
 def test_every_record_is_documented() -> None:
-    found = {name for name in vars(records) if attrs.has(getattr(records, name))}
-    assert found == DOCUMENTED.keys()
+    assert RECORDS.keys() == DOCUMENTED.keys()
 
 
 @pytest.mark.parametrize("record", [checkpoint(), checkpoint().metrics, job(), Error()])
@@ -141,7 +155,7 @@ def test_records_are_told_apart_in_sets() -> None:
         result_files=["file-1"],
         metadata={"a": "b"},
         integrations=[],
-        method=records.Method("reinforcement", reinforcement=ReinforcementMethod({"type": "x"})),
+        method=Method("reinforcement", reinforcement=ReinforcementMethod({"type": "x"})),
         extra={"new": []},
     )
     assert {full, job(id="ftjob-2")} == {job(id="ftjob-2"), full}
