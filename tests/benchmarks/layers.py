@@ -25,7 +25,7 @@ from asyncckpt.sender import PUBLIC_HEADERS, Account, Call, Sender, Tally
 from asyncckpt.session import SessionManager
 
 from .data import id_at, parse_job_id
-from .peers import KEY, PAGE, keep_large_blocks, open_no_client
+from .peers import KEY, PAGE, keep_large_blocks, open_handwritten, open_no_client
 
 Read = Callable[[], Awaitable[object]]
 
@@ -129,15 +129,29 @@ async def _client(base_url: str, job: str) -> AsyncIterator[Read]:
         yield read
 
 
-FRONT_DOOR: Final = "the same through `ClientSession.get`"
+@contextlib.asynccontextmanager
+async def _by_hand(base_url: str, job: str) -> AsyncIterator[Read]:
+    async with open_handwritten(base_url) as by_hand:
+        yield functools.partial(by_hand.read, job)
+
+
+SOCKET: Final = "the bytes, over a bare socket"
 POOL: Final = "a request over aiohttp's pool and parser, and its deadline"
+SENDER: Final = "pacing and retries"
+DECODER: Final = "decoding"
+PAGER: Final = "the pager, and the loop over records"
+STEPS: Final = (SOCKET, POOL, SENDER, DECODER, PAGER)
+"""Each does what the one before does, and more."""
+
+FRONT_DOOR: Final = "a request through `ClientSession.get`"
+BY_HAND: Final = "the loop written by hand"
 
 LAYERS: Final[dict[str, Callable[[str, str], AbstractAsyncContextManager[Read]]]] = {
-    "the bytes, over a bare socket": _bare_socket,
+    SOCKET: _bare_socket,
     POOL: _pool,
-    "pacing and retries": functools.partial(_sent, decode=_as_it_is),
-    "decoding": functools.partial(_sent, decode=_records),
-    "the pager, and the loop over records": _client,
+    SENDER: functools.partial(_sent, decode=_as_it_is),
+    DECODER: functools.partial(_sent, decode=_records),
+    PAGER: _client,
     FRONT_DOOR: _front_door,
+    BY_HAND: _by_hand,
 }
-"""Each does what the one before does, and more; the last replaces the second."""

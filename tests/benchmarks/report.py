@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 
 from . import plan, plots, summary
 from .harness import Measurement, Summary, difference, ratio
-from .layers import FRONT_DOOR, POOL
+from .layers import BY_HAND, DECODER, FRONT_DOOR, POOL, SENDER, STEPS
 from .peers import PAGE
 from .plots import LABELS
 from .results import Results
@@ -195,15 +196,14 @@ def _works_alone(measured: Sequence[Measurement]) -> str:
 
 def _layers(results: Results) -> Iterator[str]:
     yield "## Where the time goes\n"
-    *steps, front_door = results.of(plan.LAYERS)
-    pool = results.one(plan.LAYERS, POOL)
+    pool, front_door = (results.one(plan.LAYERS, name) for name in (POOL, FRONT_DOOR))
     saved = difference(front_door, pool, "per_page").scaled(1e6)
     yield (
         f"CPU time of a page of {PAGE} records of one job, without latency, through ever more of "
-        f"the client. {FRONT_DOOR[0].upper()}{FRONT_DOOR[1:]}, a request takes "
-        f"{_plain(saved, '{:.0f}')} µs more; only a session that is lent, traced or behind a proxy "
-        "is used that way.\n"
+        f"the client. Through `ClientSession.get` a request takes {_plain(saved, '{:.0f}')} µs "
+        "more; only a session that is lent, traced or behind a proxy is used that way.\n"
     )
+    steps = [results.one(plan.LAYERS, name) for name in STEPS]
     more = [steps[0].summary("per_page")]
     more += [difference(step, before, "per_page") for before, step in itertools.pairwise(steps)]
     yield from _table(
@@ -218,6 +218,7 @@ def _layers(results: Results) -> Iterator[str]:
             for index, (step, added) in enumerate(zip(steps, more, strict=True))
         ),
     )
+    yield _beside_the_loop_by_hand(results)
     ours, none = (
         results.one(plan.MANY_JOBS, peer).summary("cpu").median
         / results.one(plan.MANY_JOBS, peer).params["jobs"]
@@ -228,6 +229,29 @@ def _layers(results: Results) -> Iterator[str]:
         f"With many jobs, a job of {results.of(plan.MANY_JOBS)[0].params['records']} records takes "
         f"`list_many` {ours:.0f} µs, of which {none:.0f} are the bare sockets' and the "
         "decoder's.\n"
+    )
+
+
+def _beside_the_loop_by_hand(results: Results) -> str:
+    by_hand, pool, sender, decoder = (
+        results.one(plan.LAYERS, name) for name in (BY_HAND, POOL, SENDER, DECODER)
+    )
+    wall, cpu = by_hand.summary("wall_per_page"), by_hand.summary("per_page")
+    least = Summary(
+        tuple(
+            request + decoded - undecoded
+            for request, decoded, undecoded in zip(
+                *(one.medians("per_page") for one in (pool, decoder, sender)), strict=True
+            )
+        )
+    )
+    speed = Summary(tuple(map(operator.truediv, wall.values, least.values)))
+    return (
+        f"The loop written by hand takes {_plain(wall.scaled(1e6), '{:.0f}')} µs for the same "
+        f"page, {_plain(cpu.scaled(1e6), '{:.0f}')} of them CPU time: it waits for the server, "
+        "which asyncckpt does not. A request over aiohttp's pool and the decoding, with nothing of "
+        f"asyncckpt between them, take {_plain(least.scaled(1e6), '{:.0f}')} µs; that would be "
+        f"{_plain(speed, '{:.2f}')} times the speed of the loop.\n"
     )
 
 

@@ -186,7 +186,10 @@ async def layers(
             with watch.running():
                 await read()
             if turn >= warmups:
-                samples.append(watch.sample(per_page=watch.cpu / records * PAGE))
+                pages = records / PAGE
+                samples.append(
+                    watch.sample(per_page=watch.cpu / pages, wall_per_page=watch.wall / pages)
+                )
     return samples
 
 
