@@ -56,7 +56,7 @@ def _table(results: Results) -> Iterator[str]:
     params = limited[0].params
     yield (
         f"| {params['jobs']} jobs of {params['pages']} pages, {params['rate']:g} requests/s "
-        f"| {'; '.join(ours)} | | | {'; '.join(theirs)} |"
+        f"| {'; '.join(ours)} | has no retries | not measured | {'; '.join(theirs)} |"
     )
     yield f"\nMedians on {results.machine['cores']} cores, server and client on the same machine."
 
