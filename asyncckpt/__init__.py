@@ -76,10 +76,13 @@ _IMPORTED_ON_DEMAND = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name in _IMPORTED_ON_DEMAND:
-        return getattr(importlib.import_module(_IMPORTED_ON_DEMAND[name]), name)
-    raise AttributeError(f"module 'asyncckpt' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take it for a yes to every name
+
+    def __getattr__(name: str) -> object:
+        if name not in _IMPORTED_ON_DEMAND:
+            raise AttributeError(f"module 'asyncckpt' has no attribute {name!r}")
+        globals()[name] = getattr(importlib.import_module(_IMPORTED_ON_DEMAND[name]), name)
+        return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import attrs
 
@@ -187,7 +187,7 @@ class AsyncClient:
         max_body_bytes: int | None = None,
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, str] | None = None,
-    ) -> AsyncClient:
+    ) -> Self:
         """A client with some options changed, on the same connections.
 
         With another key, organization, project or base URL it learns the pace of the server anew,
@@ -249,7 +249,7 @@ class AsyncClient:
             account = self._new_account(Credentials(None))
         elif organization is not None or project is not None or base_url is not None:
             account = self._new_account(account.credentials)
-        other = AsyncClient.__new__(AsyncClient)
+        other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.__dict__.pop("fine_tuning", None)
         other._endpoint = attrs.evolve(
@@ -271,7 +271,7 @@ class AsyncClient:
 
     close = aclose
 
-    async def __aenter__(self) -> AsyncClient:
+    async def __aenter__(self) -> Self:
         """Enter a block at whose end the client is closed."""
         return self
 
@@ -283,6 +283,12 @@ class AsyncClient:
     ) -> None:
         """Close the client."""
         await self.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an AsyncClient cannot be copied or pickled, for it holds a key and connections: "
+            "with_options() makes a changed copy, and each process needs a client of its own"
+        )
 
     def __repr__(self) -> str:
         if "_endpoint" not in self.__dict__:
@@ -350,7 +356,7 @@ def _session_manager(
     # aiohttp is most of what an import of this package would cost; records need none of it.
     from asyncckpt.session import SessionManager, check_session
 
-    check_session(session, ssl)
+    check_session(session, ssl, trace_configs)
     return SessionManager(
         session=session,
         connection_limit=connection_limit or DEFAULT_CONNECTION_LIMIT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 
 from asyncckpt.protocol import check_api_key
@@ -86,7 +87,13 @@ class Credentials:
                 # Another request has asked meanwhile.
                 return
             if self._source is not None:
-                self._key = check_api_key(await self._source(), "the api_key callable")
+                asked: object = self._source()
+                if not inspect.isawaitable(asked):
+                    kind = type(asked).__name__
+                    # It may be the key, and error reports like to show the locals of frames.
+                    del asked
+                    raise TypeError(f"the api_key callable must be async, and not return {kind}")
+                self._key = check_api_key(await asked, "the api_key callable")
                 self._times_asked += 1
 
     def _one_at_a_time(self) -> asyncio.Lock:

@@ -12,6 +12,7 @@ that is less) are drawn and not yet handed out.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import weakref
 from collections import deque
 from collections.abc import (
@@ -25,7 +26,7 @@ from collections.abc import (
     Iterator,
 )
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypeAlias, TypeVar
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
@@ -35,16 +36,13 @@ from asyncckpt.records import HasId
 from asyncckpt.sender import Tally
 from asyncckpt.tasks import cancel_and_wait, close_unless_running
 
-if TYPE_CHECKING:
-    from asyncckpt.job_records import FineTuningJob
-
 __all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
 _T = TypeVar("_T")
 
-Jobs: TypeAlias = "Iterable[str | FineTuningJob] | AsyncIterable[str | FineTuningJob]"
-"""Where the jobs come from: ids or records, from anything that can be iterated over."""
+Jobs: TypeAlias = Iterable[str | HasId] | AsyncIterable[str | HasId]
+"""Where the jobs come from: ids or records of them, from anything that can be iterated over."""
 
 _PAGES_AHEAD_OF_TURN: Final = 2
 """Pages that a job may have ready while an earlier one is still being handed out."""
@@ -234,8 +232,8 @@ class FanIn(Generic[RecordT]):
             finally:
                 del failure
         if callable(self._on_error):
-            answer = self._on_error(failure)
-            if answer is not None:
+            answer: object = self._on_error(failure)
+            if inspect.isawaitable(answer):
                 await answer
         else:
             self._failures.append(failure)
@@ -266,7 +264,7 @@ class FanIn(Generic[RecordT]):
     async def _list_job(
         self, job: object, lane: _Channel[_Item[RecordT]], crew: _Crew[RecordT]
     ) -> None:
-        job_id = _id_of(job)
+        job_id = job if isinstance(job, str) else getattr(job, "id", job)
         try:
             fetch = self._fetch_of(job_id)
         except (TypeError, ValueError) as error:
@@ -292,14 +290,6 @@ class FanIn(Generic[RecordT]):
             # In order, the jobs before this one are still to be handed out.
             crew.stop(cancel=not self._ordered)
         await lane.put(failure)
-
-
-def _id_of(job: object) -> object:
-    if isinstance(job, str):
-        return job
-    from asyncckpt.job_records import FineTuningJob
-
-    return job.id if isinstance(job, FineTuningJob) else job
 
 
 _Item: TypeAlias = Page[RecordT] | JobFailure

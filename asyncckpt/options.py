@@ -36,9 +36,12 @@ NOT_GIVEN: Final = NotGiven.NOT_GIVEN
 """The argument was left out."""
 
 
+_SECONDS: Final = "seconds, or None for no limit"
+
+
 def _check_seconds(_: object, field: attrs.Attribute[float], value: float | None) -> None:
     if value is not None:
-        check_number(field.name, value, "seconds, or None for no limit", above=0)
+        check_number(field.name, value, _SECONDS, above=0)
 
 
 def check_number(name: str, value: object, meaning: str, *, above: float) -> None:
@@ -96,7 +99,7 @@ class Timeout:
             return timeout
         if timeout is None:
             return cls(total=None, connect=None, read=None)
-        _check_seconds(None, attrs.fields(cls).total, timeout)
+        check_number("timeout", timeout, _SECONDS, above=0)
         return cls(total=timeout, connect=min(timeout, DEFAULT_TIMEOUT.connect or timeout))
 
 

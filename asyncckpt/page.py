@@ -81,6 +81,9 @@ class Unmade(Generic[RecordT]):
     def __deepcopy__(self, memo: dict[int, object]) -> list[RecordT]:
         return copy.deepcopy(self.made(), memo)
 
+    def __reduce__(self) -> tuple[type[list[RecordT]], tuple[list[RecordT]]]:
+        return list, (self.made(),)
+
 
 @attrs.frozen(eq=False, repr=False, match_args=False)
 class Page(Generic[RecordT]):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import attrs
 
-__all__ = ["Extra", "FineTuningJobCheckpoint", "Metrics", "extra_field"]
+__all__ = ["Extra", "FineTuningJobCheckpoint", "HasId", "Metrics", "extra_field"]
 
 
 class Extra(dict[str, builtins.object]):
@@ -129,7 +129,7 @@ class ListFineTuningJobCheckpointsResponse:
 
 
 class HasId(Protocol):
-    """A record that can be a cursor."""
+    """A record with an id, which may be a cursor, or stand for a job."""
 
     @property
     def id(self) -> str:

@@ -1,15 +1,15 @@
 """What can be asked of the API, in the API's own words.
 
 The tree is that of the official SDKs: ``client.fine_tuning.jobs.checkpoints``. Every method checks
-its arguments where it is called; `list` then returns a `Pager`, and nothing is sent until that is
-used.
+its arguments before anything is sent, and those that list where they are called: `list` returns a
+`Pager`, and nothing is sent until that is used.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
 import attrs
 
@@ -130,6 +130,9 @@ class _ListFetch(Generic[RecordT]):
             fetch=self._after,
         )
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a page cannot be pickled, for it belongs to its client: pickle its data")
+
     def __deepcopy__(self, memo: dict[int, object]) -> _ListFetch[RecordT]:
         # A copy of a page still asks the same client for the next.
         return self
@@ -222,8 +225,8 @@ class AsyncCheckpoints:
         consumer slows the fetching down; how much is fetched ahead of it is bounded.
 
         Args:
-            jobs: Ids, or `FineTuningJob` records, from any iterable or async iterable; a `Pager` of
-                jobs, say. It is drawn from as jobs are begun, never more than one and a half times
+            jobs: Ids, or job records, from any iterable or async iterable; a `Pager` of jobs, say.
+                It is drawn from as jobs are begun, never more than one and a half times
                 `concurrency` ahead of what has been handed out, and closed at the end if it is a
                 generator.
             concurrency: How many jobs to list at the same time; default 50.

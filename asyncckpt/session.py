@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from typing import Final, TypeVar
 
 import aiohttp
@@ -169,11 +169,11 @@ class SessionManager:
         return _LoopBound(loop, session, exchange)
 
 
-def check_session(session: object, ssl_context: object) -> None:
+def check_session(session: object, ssl_context: object, trace_configs: Iterable[object]) -> None:
     """Check what aiohttp is to be given.
 
     Raises:
-        TypeError: The session is no `aiohttp.ClientSession`, or the TLS context is none.
+        TypeError: One of them is not what aiohttp takes.
     """
     if session is not None and not isinstance(session, aiohttp.ClientSession):
         raise TypeError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
@@ -181,6 +181,11 @@ def check_session(session: object, ssl_context: object) -> None:
         raise TypeError(
             f"ssl must be an ssl.SSLContext, True or False, not {type(ssl_context).__name__}"
         )
+    for config in trace_configs:
+        if not isinstance(config, aiohttp.TraceConfig):
+            raise TypeError(
+                f"trace_configs must be aiohttp.TraceConfig objects, not {type(config).__name__}"
+            )
 
 
 def _make_large_blocks_cheap() -> None:

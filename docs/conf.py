@@ -1,6 +1,6 @@
 """How Sphinx builds the documentation."""
 
-from asyncckpt import FineTuningJob, __version__, fanin, resources
+from asyncckpt import FineTuningJob, __version__, resources
 
 project = "asyncckpt"
 author = "The asyncckpt authors"
@@ -36,8 +36,7 @@ autodoc_typehints_format = "short"
 autodoc_typehints_description_target = "documented"
 autodoc_class_signature = "mixed"
 # Names that are imported for type checking only.
-for module in (fanin, resources):
-    vars(module)["FineTuningJob"] = FineTuningJob
+vars(resources)["FineTuningJob"] = FineTuningJob
 autodoc_type_aliases = {
     "Request": "asyncckpt.messages.Request",
     "Response": "asyncckpt.messages.Response",

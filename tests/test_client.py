@@ -216,6 +216,15 @@ async def test_what_the_callable_raises_comes_out(sandbox: Sandbox, leaks: None)
     assert sandbox.requests == []
 
 
+async def test_a_callable_that_is_not_async_is_refused(sandbox: Sandbox, leaks: None) -> None:
+    not_async: Any = lambda: KEY  # noqa: E731
+    async with sandbox.client(api_key=not_async) as client:
+        with pytest.raises(TypeError, match="api_key callable must be async") as caught:
+            await ids_of(client, sandbox.job_ids[0])
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert KEY not in "".join(shown.format()).replace(f"KEY = {KEY!r}", "")
+
+
 async def test_azure_in_one_call(
     sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -667,6 +676,11 @@ async def test_options_of_a_session_do_not_go_with_a_lent_one(option: Any) -> No
 # What the session may be told.
 
 
+def test_traces_are_checked_at_the_call() -> None:
+    with pytest.raises(TypeError, match="trace_configs must be aiohttp.TraceConfig objects, not"):
+        AsyncClient(api_key="sk-1", trace_configs=[5])  # type: ignore[list-item]
+
+
 async def test_traces_see_every_request(sandbox: Sandbox, leaks: None) -> None:
     job = sandbox.job_ids[0]
     urls: list[str] = []
@@ -1109,6 +1123,30 @@ async def test_wrong_arguments_show_no_secret() -> None:
         assert KEY not in "".join(traceback.format_exception(caught.value, chain=True)).replace(
             "KEY}", ""
         )
+
+
+async def test_what_has_a_client_says_that_it_cannot_be_pickled(
+    sandbox: Sandbox, client: AsyncClient
+) -> None:
+    page = await client.fine_tuning.jobs.checkpoints.list(sandbox.job_ids[0])
+    for subject, hint in ((client, "with_options"), (AsyncClient(api_key=KEY), "with_options")):
+        for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match=hint):
+                duplicate(subject)
+    with pytest.raises(TypeError, match="pickle its data"):
+        pickle.dumps(page)
+    assert pickle.loads(pickle.dumps(page.data)) == page.data
+
+
+async def test_a_changed_copy_is_of_the_same_class() -> None:
+    class Ours(AsyncClient):
+        """A client with something of its own."""
+
+    ours = Ours(api_key="sk-1")
+    ours.note = "kept"  # type: ignore[attr-defined]
+    copied = ours.with_options(timeout=3)
+    assert type(copied) is Ours
+    assert vars(copied)["note"] == "kept"
 
 
 async def test_a_copy_of_a_page_asks_the_same_client(sandbox: Sandbox, client: AsyncClient) -> None:

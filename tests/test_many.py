@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import sys
+import types
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
@@ -371,6 +372,22 @@ async def test_failures_are_told(
     assert sorted(failure.fine_tuning_job_id for failure in told) == ["ftjob-a", "ftjob-b"]
     assert stream.failures == ()
     assert stream.progress.jobs_failed == 2
+
+
+async def test_what_a_plain_callable_returns_is_of_no_matter(
+    sandbox: Sandbox, client: AsyncClient
+) -> None:
+    counted: Any = iter(range(10)).__next__
+    stream = many(client, ["ftjob-a", *sandbox.job_ids], on_error=lambda _: counted())
+    assert by_job(await read(stream)) == by_job(served(sandbox))
+    assert counted() == 1
+
+
+async def test_jobs_may_be_records_of_another_package(
+    sandbox: Sandbox, client: AsyncClient
+) -> None:
+    jobs = [types.SimpleNamespace(id=job_id) for job_id in sandbox.job_ids]
+    assert by_job(await read(many(client, jobs))) == by_job(served(sandbox))
 
 
 @BOTH

@@ -54,7 +54,7 @@ class TestTimeout:
 
     @pytest.mark.parametrize("value", NO_NUMBERS)
     def test_of_no_number(self, value: Any) -> None:
-        with pytest.raises(TypeError, match="must be a number"):
+        with pytest.raises(TypeError, match="^timeout must be a number"):
             Timeout.of(value)
 
     @pytest.mark.parametrize("value", NO_SECONDS)

@@ -16,6 +16,7 @@ import aiohttp
 import attrs
 import pytest
 
+from asyncckpt import APIError
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.answers import Answer
 from asyncckpt.testing.data import METHODS, Status
@@ -323,12 +324,26 @@ def test_without_validation_there_are_no_validation_metrics() -> None:
     assert box.jobs[0]["validation_file"] is None
 
 
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_status_without_a_body_leaves_the_connection_in_order(status: int) -> None:
+    async with Sandbox(jobs=1) as box, box.client(max_retries=0) as client:
+        box.inject(faults.Status(status))
+        with pytest.raises(APIError):
+            await client.fine_tuning.jobs.list()
+        await client.fine_tuning.jobs.list()
+    assert box.stats.connections == 1
+
+
 def test_mistakes_are_told_at_once() -> None:
     box = Sandbox(jobs=1)
     with pytest.raises(KeyError, match="no job 'ftjob-no'"):
         box.checkpoints_of("ftjob-no")
-    with pytest.raises(ValueError, match="jobs is -1"):
+    with pytest.raises(ValueError, match="jobs must be at least 0"):
         Sandbox(jobs=-1)
+    with pytest.raises(ValueError, match="latency is -1"):
+        Sandbox(latency=-1)
+    with pytest.raises(ValueError, match="give some of .*'succeeded'"):
+        Sandbox(statuses=["done"])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="at least one fault"):
         box.inject()
     with pytest.raises(ValueError, match="probability"):
@@ -838,14 +853,16 @@ def test_loading_the_plugin_loads_no_aiohttp() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-def run_pytest(directory: Path, before: str, *options: str) -> str:
+def run_pytest(
+    directory: Path, before: str, *options: str, mark: str = "asyncckpt_sandbox(jobs=3)"
+) -> str:
     """Run a user's test in a pytest of its own, and return what it says."""
     (directory / "test_user.py").write_text(
-        textwrap.dedent("""
+        textwrap.dedent(f"""
             import pytest
 
             @pytest.mark.asyncio
-            @pytest.mark.asyncckpt_sandbox(jobs=3)
+            @pytest.mark.{mark}
             async def test_it(asyncckpt_sandbox):
                 assert len(asyncckpt_sandbox.job_ids) == 3
 
@@ -867,6 +884,11 @@ def run_pytest(directory: Path, before: str, *options: str) -> str:
         timeout=120,
     )
     return ran.stdout + ran.stderr
+
+
+def test_the_mark_takes_no_positional_arguments(tmp_path: Path) -> None:
+    said = run_pytest(tmp_path, "pass", "--strict-markers", mark="asyncckpt_sandbox(3)")
+    assert "takes keyword arguments, such as jobs=3, and not (3,)" in said
 
 
 def test_the_fixtures_work_in_the_strict_mode_of_pytest_asyncio(tmp_path: Path) -> None:

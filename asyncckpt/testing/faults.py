@@ -36,7 +36,8 @@ class Status:
 
     Args:
         status: The status code.
-        body: A JSON object, text, or bytes; by default the API's own error body.
+        body: A JSON object, text, or bytes; by default the API's own error body. 204 and 304 have
+            none.
         headers: Headers to send beside, or in place of, the usual ones.
     """
 
@@ -49,6 +50,8 @@ class Status:
         body = error_answer(self.status).body if self.body is None else self.body
         if isinstance(body, str):
             body = body.encode()
+        if self.status in (204, 304):
+            body = b""
         altered = attrs.evolve(answer, status=self.status, body=body)
         return altered.with_headers(*self.headers.items())
 

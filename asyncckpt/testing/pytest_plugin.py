@@ -45,6 +45,9 @@ if find_spec("pytest_asyncio") is not None:
         node = cast("pytest.Item", request.node)
         mark = node.get_closest_marker(_MARK)
         options: Mapping[str, Any] = mark.kwargs if mark else {}
+        if mark and mark.args:
+            message = f"{_MARK} takes keyword arguments, such as jobs=3, and not {mark.args}"
+            raise TypeError(message)
         async with Sandbox(**options) as sandbox:
             yield sandbox
 

@@ -14,11 +14,12 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack, get_args
 
 import attrs
 from aiohttp import web
 
+from asyncckpt.options import check_count
 from asyncckpt.testing.answers import (
     Answer,
     Ending,
@@ -161,7 +162,8 @@ class Sandbox:
         port: The port to listen on; 0 takes a free one.
 
     Raises:
-        ValueError: A number is negative.
+        TypeError: `jobs` or `checkpoints` is no whole number.
+        ValueError: A number is negative, or a status is none.
     """
 
     def __init__(
@@ -177,9 +179,14 @@ class Sandbox:
         port: int = 0,
     ) -> None:
         for name, number in (("jobs", jobs), ("checkpoints", checkpoints)):
-            if number < 0:
-                message = f"{name} is {number}; give 0 or more"
-                raise ValueError(message)
+            check_count(name, number, least=0)
+        shortest, longest = latency if isinstance(latency, tuple) else (latency, latency)
+        if not 0 <= shortest <= longest:
+            message = f"latency is {latency}; give seconds, or the least and the most of them"
+            raise ValueError(message)
+        if not set(statuses or ()) <= set(get_args(Status)):
+            message = f"statuses are {statuses}; give some of {get_args(Status)}"
+            raise ValueError(message)
         self.seed = seed
         self.latency = latency
         self.stats = Stats()

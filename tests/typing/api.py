@@ -21,6 +21,11 @@ from asyncckpt import (
 from asyncckpt.testing import Sandbox, faults
 
 
+def misspelt() -> None:
+    _ = asyncckpt.AsyncKlient  # type: ignore[attr-defined]
+    _ = asyncckpt.testing.Sandpit  # type: ignore[attr-defined]
+
+
 async def key() -> str:
     return "sk-..."
 
