@@ -24,6 +24,9 @@ IMPORT: Final = "import"
 IMPORT_AIOHTTP: Final = "import aiohttp"
 IMPORT_NEEDED: Final = "import aiohttp, msgspec"
 IMPORT_ASYNCCKPT: Final = "import asyncckpt"
+IMPORT_ALL: Final = (
+    'from asyncckpt import AsyncClient, FineTuningJob, converter; AsyncClient(api_key="key")'
+)
 IMPORT_AND_USE: Final = 'from asyncckpt import AsyncClient; AsyncClient(api_key="key")'
 STREAM: Final = "stream"
 HELD: Final = "held"
@@ -48,7 +51,7 @@ def full() -> list[Case]:
         *importing(rounds=3, repeats=7),
         *memory(streamed=1_000_000, held=100_000, rounds=3),
         *limited(jobs=400, rounds=3),
-        *faulty(jobs=120, rounds=3),
+        *faulty(jobs=120, rounds=7),
         *growing_jobs((1, 10, 100, 1_000, 10_000), rounds=3),
         *growing_records((100, 1_000, 10_000, 100_000, 1_000_000), rounds=3),
     ]
@@ -205,6 +208,7 @@ def importing(*, rounds: int, repeats: int) -> list[Case]:
             IMPORT_NEEDED,
             IMPORT_ASYNCCKPT,
             IMPORT_AND_USE,
+            IMPORT_ALL,
             "import openai",
         )
     ]

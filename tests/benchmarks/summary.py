@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,23 +46,27 @@ def _table(results: Results) -> Iterator[str]:
         for peer in _PEERS
     ]
     yield f"| {first.params['pages']} pages, {first.variant} | {' | '.join(over)} |"
-    limited = [one for one in results.of(plan.LIMITED) if "Retry-After" in one.variant]
-    ours = [_against_limit(one) for one in limited if one.peer == "asyncckpt"]
-    theirs = [
-        f"{_against_limit(one)} ({one.params['max_retries']} retries)"
-        for one in limited
-        if one.peer != "asyncckpt"
-    ]
-    params = limited[0].params
-    yield (
-        f"| {params['jobs']} jobs of {params['pages']} pages, {params['rate']:g} requests/s "
-        f"| {'; '.join(ours)} | has no retries | not measured | {'; '.join(theirs)} |"
-    )
+    for ours in results.of(plan.LIMITED, "asyncckpt"):
+        yield _limit_row(ours, results.of(plan.LIMITED, "sdk-aiohttp"))
     yield f"\nMedians on {results.machine['cores']} cores, server and client on the same machine."
+
+
+def _limit_row(ours: Measurement, others: Sequence[Measurement]) -> str:
+    params = ours.params
+    theirs = [
+        f"with {one.params['max_retries']} retries {_against_limit(one)}"
+        for one in others
+        if one.variant == ours.variant
+    ]
+    return (
+        f"| {params['jobs']} jobs of {params['pages']} pages, {params['rate']:g} requests/s, "
+        f"{ours.variant} | {_against_limit(ours)} | has no retries | not measured "
+        f"| {'; '.join(theirs)} |"
+    )
 
 
 def _against_limit(one: Measurement) -> str:
     return (
-        f"{one.over_ideal().median:.2f} of the limit's own time, "
+        f"{one.over_ideal().median:.2f} of the least time, "
         f"{one.summary('refused').median:.0%} refused, {one.summary('lost').median:.0f} jobs lost"
     )
