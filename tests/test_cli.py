@@ -399,7 +399,11 @@ class TestErrors:
         assert ran.err.startswith("asyncckpt: 400: ")
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-    def test_a_full_disk_is_1(self, served: Sandbox) -> None:
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    def test_a_full_disk_is_1(
+        self, served: Sandbox, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
         with Path("/dev/full").open("w") as full:
             ran = subprocess.run(
                 [*COMMAND, "list", served.job_ids[0]],

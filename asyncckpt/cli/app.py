@@ -287,11 +287,19 @@ def run(arguments: Sequence[str]) -> int:
         complain(error)
         return FAILED
     except BrokenPipeError:
-        # Python flushes stdout once more as it exits, and would complain of the pipe then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_what_cannot_be_written()
         return PIPE_CLOSED
     except OSError as error:
         # The disk is full, the port is taken.
         complain(error)
+        _drop_what_cannot_be_written()
         return FAILED
     return code or 0
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Python flushes stdout once more as it exits, and would complain in its own words then."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
