@@ -221,9 +221,8 @@ class AsyncClient:
         headers = endpoint.defaults.headers
         if api_key is not None:
             headers = protocol.without_credentials(headers)
-        for header, value in ((_ORGANIZATION, organization), (_PROJECT, project)):
-            if value == "":
-                headers = protocol.without_header(headers, header)
+        scope = {_ORGANIZATION: organization, _PROJECT: project}
+        headers = protocol.without_headers(headers, [name for name in scope if scope[name] == ""])
         options = attrs.evolve(
             endpoint.defaults,
             headers=protocol.merge_headers(

@@ -170,14 +170,13 @@ def merge_headers(defaults: Mapping[str, str], extra: Mapping[str, str]) -> dict
     """
     if carries_credentials(extra):
         defaults = without_credentials(defaults)
-    for header in extra:
-        defaults = without_header(defaults, header)
-    return {**defaults, **extra}
+    return {**without_headers(defaults, extra), **extra}
 
 
-def without_header(headers: Mapping[str, str], header: str) -> dict[str, str]:
-    """The headers without the one of that name, in whatever case."""
-    return {name: value for name, value in headers.items() if name.lower() != header.lower()}
+def without_headers(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+    """The headers without those of these names, in whatever case."""
+    left_out = {name.lower() for name in names}
+    return {header: value for header, value in headers.items() if header.lower() not in left_out}
 
 
 def check_query(name: str, query: Mapping[str, str] | None) -> dict[str, str]:
@@ -236,11 +235,7 @@ def carries_credentials(headers: Mapping[str, str]) -> bool:
 
 def without_credentials(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers without those that authenticate."""
-    return {
-        header: value
-        for header, value in headers.items()
-        if header.lower() not in _CREDENTIAL_HEADERS
-    }
+    return without_headers(headers, _CREDENTIAL_HEADERS)
 
 
 def encode_query(query: Mapping[str, str]) -> str:

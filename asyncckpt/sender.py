@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["PUBLIC_HEADERS", "Account", "Call", "Sender", "Tally"]
 
 _T = TypeVar("_T")
-_KeyT = TypeVar("_KeyT", str | None, bool)
+_WaitedT = TypeVar("_WaitedT")
 
 _log: Final = logging.getLogger("asyncckpt")
 
@@ -218,39 +218,36 @@ class _Sending(Generic[_T]):
         if not credentials.can_be_asked:
             return None
         self._on_wire()
-        return await self._within_max_wait(credentials.current())
+        return await self._within_max_wait(credentials.current(), _gave_no_key)
 
-    async def _within_max_wait(self, asking: Coroutine[object, object, _KeyT]) -> _KeyT:
-        """What comes of asking for a key, which counts as waiting.
+    async def _within_max_wait(
+        self, awaited: Coroutine[object, object, _WaitedT], too_long: Callable[[], APIError]
+    ) -> _WaitedT:
+        """What is awaited, for as long as `max_wait` still allows; the time is counted.
 
         Raises:
-            APITimeoutError: Nothing came of it within `max_wait`.
-            Exception: Whatever the callable raises.
+            APIError: What `too_long` returned, when the time was up.
+            Exception: Whatever is awaited raises.
         """
         began = time.monotonic()
         limit = asyncio.timeout(self._call.options.max_wait - self._waited)
         try:
             async with limit:
-                return await asking
+                return await awaited
         except TimeoutError:
             if not limit.expired():
                 raise
         finally:
             self._count_wait(time.monotonic() - began)
-        raise APITimeoutError("The api_key callable gave no key within max_wait")
+        raise too_long()
 
     async def _wait_for_turn(self) -> Ticket:
         """Wait until the pace of the whole client lets this request through."""
         self._on_wire()
         try:
-            async with asyncio.timeout(self._call.options.max_wait - self._waited):
-                return await self._account.gate.enter()
-        except TimeoutError:
-            pass
+            return await self._within_max_wait(self._account.gate.enter(), self._waited_too_long)
         finally:
-            self._count_wait(time.monotonic() - self._began)
             self._began = time.monotonic()
-        raise self._waited_too_long()
 
     def _headers(self) -> Mapping[str, str]:
         headers = self._call.options.headers
@@ -323,7 +320,8 @@ class _Sending(Generic[_T]):
         """Whether to try again; when this returns, all waiting is done."""
         if isinstance(error, AuthenticationError) and self._key and not self._has_asked_again:
             self._has_asked_again = True
-            return await self._within_max_wait(self._account.credentials.renew(self._key))
+            renewing = self._account.credentials.renew(self._key)
+            return await self._within_max_wait(renewing, _gave_no_key)
         if self._has_waited_too_long:
             return False
         delay = protocol.retry_delay(
@@ -414,3 +412,7 @@ class _Sending(Generic[_T]):
             # The account may have another one by now.
             secrets.append(self._key)
         return protocol.masked(response, secrets)
+
+
+def _gave_no_key() -> APITimeoutError:
+    return APITimeoutError("The api_key callable gave no key within max_wait")

@@ -206,12 +206,15 @@ async def test_fifty_refusals_at_once_ask_for_one_new_key(sandbox: Sandbox, leak
     assert keys.asked == 2
 
 
-async def test_what_the_callable_raises_comes_out(sandbox: Sandbox, leaks: None) -> None:
+@pytest.mark.parametrize("kind", [LookupError, TimeoutError])
+async def test_what_the_callable_raises_comes_out(
+    kind: type[Exception], sandbox: Sandbox, leaks: None
+) -> None:
     async def sealed() -> str:
-        raise LookupError("the vault is sealed")
+        raise kind("the vault is sealed")
 
     async with sandbox.client(api_key=sealed) as client:
-        with pytest.raises(LookupError, match="sealed"):
+        with pytest.raises(kind, match="sealed"):
             await ids_of(client, sandbox.job_ids[0])
     assert sandbox.requests == []
 
@@ -221,8 +224,7 @@ async def test_a_callable_that_is_not_async_is_refused(sandbox: Sandbox, leaks: 
     async with sandbox.client(api_key=not_async) as client:
         with pytest.raises(TypeError, match="api_key callable must be async") as caught:
             await ids_of(client, sandbox.job_ids[0])
-    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    assert KEY not in "".join(shown.format()).replace(f"KEY = {KEY!r}", "")
+    assert not [text for text in all_that_shows(caught.value) if KEY in text]
 
 
 async def test_azure_in_one_call(
@@ -1131,9 +1133,9 @@ async def test_what_has_a_client_says_that_it_cannot_be_pickled(
     sandbox: Sandbox, client: AsyncClient
 ) -> None:
     page = await client.fine_tuning.jobs.checkpoints.list(sandbox.job_ids[0])
-    for subject, hint in ((client, "with_options"), (AsyncClient(api_key=KEY), "with_options")):
+    for subject in (client, AsyncClient(api_key=KEY)):
         for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
-            with pytest.raises(TypeError, match=hint):
+            with pytest.raises(TypeError, match="with_options"):
                 duplicate(subject)
     with pytest.raises(TypeError, match="pickle its data"):
         pickle.dumps(page)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from .data import job_id, page_body
-from .peers import PAGE
+from .peers import PAGE, list_decoder, records_of
 
 Decode = Callable[[], object]
 
@@ -14,19 +15,11 @@ _BODY = page_body(job_id(1, 10 * PAGE), 0, PAGE)
 
 
 def _asyncckpt(body: bytes = _BODY) -> Decode:
-    from asyncckpt.codec import ListDecoder
-    from asyncckpt.records import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
-
-    decoder = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
-    return lambda: decoder.to_records(decoder.parse(body).data)
+    return functools.partial(records_of, list_decoder(), body)
 
 
 def _asyncckpt_checks() -> Decode:
-    from asyncckpt.codec import ListDecoder
-    from asyncckpt.records import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
-
-    decoder = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
-    return lambda: decoder.parse(_BODY)
+    return functools.partial(list_decoder().parse, _BODY)
 
 
 def _asyncckpt_unknown_fields() -> Decode:

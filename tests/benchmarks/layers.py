@@ -11,7 +11,6 @@ from typing import Final
 import aiohttp
 
 from asyncckpt import AsyncClient
-from asyncckpt.codec import ListDecoder
 from asyncckpt.credentials import Credentials
 from asyncckpt.exchange import Exchange
 from asyncckpt.gate import Gate
@@ -19,13 +18,20 @@ from asyncckpt.messages import Response
 from asyncckpt.options import DEFAULT_TIMEOUT, RequestOptions
 from asyncckpt.pacing import Pacer
 from asyncckpt.page import ignore
-from asyncckpt.records import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
 from asyncckpt.retry_budget import RetryBudget
 from asyncckpt.sender import PUBLIC_HEADERS, Account, Call, Sender, Tally
 from asyncckpt.session import SessionManager
 
 from .data import id_at, parse_job_id
-from .peers import KEY, PAGE, keep_large_blocks, open_handwritten, open_no_client
+from .peers import (
+    KEY,
+    PAGE,
+    keep_large_blocks,
+    list_decoder,
+    open_handwritten,
+    open_no_client,
+    records_of,
+)
 
 Read = Callable[[], Awaitable[object]]
 
@@ -39,7 +45,7 @@ _OPTIONS: Final = RequestOptions(
 )
 
 
-_decoder: Final = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
+_decoder: Final = list_decoder()
 
 
 def _urls(base_url: str, job: str) -> list[str]:
@@ -115,7 +121,7 @@ def _as_it_is(response: Response) -> Response:
 
 
 def _records(response: Response) -> object:
-    return _decoder.to_records(_decoder.parse(response.content).data)
+    return records_of(_decoder, response.content)
 
 
 @contextlib.asynccontextmanager

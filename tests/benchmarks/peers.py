@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import aiohttp
     import openai
 
-    from asyncckpt import AsyncClient
+    from asyncckpt import AsyncClient, FineTuningJobCheckpoint
+    from asyncckpt.codec import ListDecoder
 
 PAGE: Final = 100
 KEY: Final = "sk-benchmark-0123456789abcdef"
@@ -241,16 +242,28 @@ class BareSocket(asyncio.Protocol):
             self._transport.write(self._requests.popleft())
 
 
+def list_decoder() -> ListDecoder[FineTuningJobCheckpoint]:
+    """What asyncckpt decodes its pages with, by itself."""
+    from asyncckpt.codec import ListDecoder
+    from asyncckpt.records import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
+
+    return ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
+
+
+def records_of(
+    decoder: ListDecoder[FineTuningJobCheckpoint], body: bytes
+) -> list[FineTuningJobCheckpoint]:
+    """Both steps of decoding, one right after the other."""
+    return decoder.to_records(decoder.parse(body).data)
+
+
 class NoClient:
     """The floor: bare sockets, and asyncckpt's decoder where records are asked for."""
 
     def __init__(self, base_url: str, prefetch: int) -> None:
-        from asyncckpt.codec import ListDecoder
-        from asyncckpt.records import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
-
         self._new_socket = functools.partial(BareSocket, base_url, prefetch)
         self._sockets: list[BareSocket] = []
-        self._decoder = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
+        self._decoder = list_decoder()
 
     async def _connected(self, number: int) -> list[BareSocket]:
         while len(self._sockets) < number:
@@ -288,7 +301,7 @@ class NoClient:
     async def _count(self, socket: BareSocket, job: str) -> int:
         records = 0
         async for page in socket.pages(job):
-            for _ in self._decoder.to_records(self._decoder.parse(page).data):
+            for _ in records_of(self._decoder, page):
                 records += 1
         return records
 

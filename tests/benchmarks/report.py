@@ -123,13 +123,12 @@ def _speed(results: Results) -> Iterator[str]:
         ours = results.one(group, "asyncckpt")
         yield f"{measured[0].variant}:\n"
         yield from _table(
-            ("", "records/s", "wall", "CPU", "rounds", "asyncckpt's speed over it"),
+            ("", "records/s", *_TAKEN, "asyncckpt's speed over it"),
             (
                 (
                     LABELS[one.peer],
                     _plain(plots.speed_of(one), "{:,.0f}"),
-                    *_wall_and_cpu(one),
-                    f"{len(one.rounds)}",
+                    *_taken(one),
                     "" if one is ours else _number(ratio(one, ours), "x"),
                 )
                 for one in measured
@@ -141,11 +140,14 @@ def _speed(results: Results) -> Iterator[str]:
     yield f"In all of these the server's process was busy for {busy:.0%} of the time at most.\n"
 
 
-def _wall_and_cpu(one: Measurement) -> tuple[str, str]:
-    return _seconds(one.summary("wall")), _seconds(one.summary("cpu"))
+_TAKEN: Final = ("wall", "CPU", "rounds")
 
 
-_OVERLAP_HEAD: Final = ("", "", "wall", "CPU", "rounds", "ideal", "over ideal")
+def _taken(one: Measurement) -> tuple[str, str, str]:
+    return _seconds(one.summary("wall")), _seconds(one.summary("cpu")), f"{len(one.rounds)}"
+
+
+_OVERLAP_HEAD: Final = ("", "", *_TAKEN, "ideal", "over ideal")
 
 
 def _overlap(results: Results) -> Iterator[str]:
@@ -179,8 +181,7 @@ def _overlap_row(one: Measurement) -> tuple[str, ...]:
     return (
         LABELS[one.peer],
         one.variant,
-        *_wall_and_cpu(one),
-        f"{len(one.rounds)}",
+        *_taken(one),
         _seconds(one.summary("ideal")),
         _plain(one.over_ideal(), "{:.3f}"),
     )
@@ -347,13 +348,12 @@ def _hostile(results: Results) -> Iterator[str]:
         "with each refusal, or nothing.\n"
     )
     yield from _table(
-        ("", "", "wall", "CPU", "rounds", "over the least", "refused", "jobs lost"),
+        ("", "", *_TAKEN, "over the least", "refused", "jobs lost"),
         (
             (
                 _with_retries(one),
                 one.variant,
-                *_wall_and_cpu(one),
-                f"{len(one.rounds)}",
+                *_taken(one),
                 _plain(one.over_ideal(), "{:.2f}"),
                 _plain(one.summary("refused").scaled(100), "{:.1f} %"),
                 _plain(one.summary("lost"), "{:.0f}"),
@@ -370,12 +370,11 @@ def _hostile(results: Results) -> Iterator[str]:
         "row decides the time.\n"
     )
     yield from _table(
-        ("", "wall", "CPU", "rounds", "jobs lost", "records missing", "doubled"),
+        ("", *_TAKEN, "jobs lost", "records missing", "doubled"),
         (
             (
                 _with_retries(one),
-                *_wall_and_cpu(one),
-                f"{len(one.rounds)}",
+                *_taken(one),
                 _plain(one.summary("lost"), "{:.0f}"),
                 _plain(one.summary("missing"), "{:.0f}"),
                 _plain(one.summary("doubled"), "{:.0f}"),
@@ -396,12 +395,11 @@ def _growth(results: Results) -> Iterator[str]:
     yield _image("growth", "Time and peak memory against the number of records, and of jobs.")
     for group, size in ((plan.BY_RECORDS, "records"), (plan.BY_JOBS, "jobs")):
         yield from _table(
-            (size, "wall", "CPU", "rounds", f"µs per {size.removesuffix('s')}", "peak MiB"),
+            (size, *_TAKEN, f"µs per {size.removesuffix('s')}", "peak MiB"),
             (
                 (
                     f"{one.params[size]:,}",
-                    *_wall_and_cpu(one),
-                    f"{len(one.rounds)}",
+                    *_taken(one),
                     _to_three_digits(one.summary("wall").scaled(1e6 / one.params[size])),
                     _plain(one.summary("peak").scaled(1 / 2**20), "{:.0f}"),
                 )

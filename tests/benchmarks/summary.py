@@ -13,8 +13,6 @@ from .results import Results
 README: Final = Path("README.md")
 _BEGIN: Final = "<!-- benchmarks: begin, written by nox -s bench -->"
 _END: Final = "<!-- benchmarks: end -->"
-_SDKS: Final = ("sdk-httpx", "sdk-aiohttp")
-_PEERS: Final = ("asyncckpt", "handwritten", *_SDKS)
 
 
 def write(results: Results) -> None:
@@ -33,17 +31,19 @@ def write(results: Results) -> None:
 
 
 def _table(results: Results) -> Iterator[str]:
-    names = [f"official SDK, on {peer.removeprefix('sdk-')}" for peer in _SDKS]
-    yield f"| | asyncckpt | aiohttp + orjson by hand, untyped | {' | '.join(names)} |"
-    yield "|---" + "|--:" * (2 + len(_SDKS)) + "|"
+    yield (
+        "| | asyncckpt | aiohttp + orjson by hand, untyped "
+        "| official SDK, on httpx | official SDK, on aiohttp |"
+    )
+    yield "|---" + "|--:" * len(plan.PEERS) + "|"
     for group, what in ((plan.ONE_JOB, "one job of "), (plan.MANY_JOBS, "")):
-        measured = [results.one(group, peer) for peer in _PEERS]
+        measured = [results.one(group, peer) for peer in plan.PEERS]
         speeds = (f"{plots.speed_of(one).median:,.0f}/s" for one in measured)
         yield f"| {what}{measured[0].variant} | {' | '.join(speeds)} |"
     first = results.of(plan.OVERLAP, "asyncckpt")[0]
     over = [
         f"{results.one(plan.OVERLAP, peer, first.variant).over_ideal().median:.2f} of the ideal"
-        for peer in _PEERS
+        for peer in plan.PEERS
     ]
     yield f"| {first.params['pages']} pages, {first.variant} | {' | '.join(over)} |"
     for ours in results.of(plan.LIMITED, "asyncckpt"):
