@@ -239,6 +239,8 @@ class _Sending(Generic[_T]):
                 raise
         finally:
             self._count_wait(time.monotonic() - began)
+            # It knows its task, and a task that is cancelled keeps the traceback and this frame.
+            del limit
         raise too_long()
 
     async def _wait_for_turn(self) -> Ticket:

@@ -13,11 +13,12 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from asyncckpt import APIError, AsyncClient, FanIn, Pager
+from asyncckpt import APIError, FanIn, Pager
 from asyncckpt.resources import AsyncCheckpoints
 from asyncckpt.testing import Sandbox, faults
 
@@ -281,16 +282,39 @@ async def test_nothing_is_left_to_the_garbage_collector(
     if fault is not None:
         sandbox.inject(fault, page=2, times=None)
     async with sandbox.client(max_retries=0) as client:
-        await read_without_garbage(kind, sandbox, client)
+        checkpoints = client.fine_tuning.jobs.checkpoints
+        await leave_no_garbage(lambda: read_in_a_way(kind, checkpoints, sandbox))
 
 
-async def read_without_garbage(kind: str, sandbox: Sandbox, client: AsyncClient) -> None:
-    checkpoints = client.fine_tuning.jobs.checkpoints
+@pytest.mark.parametrize("kind", ["list", "list_many"])
+async def test_nothing_is_left_of_who_was_asking_for_a_key(
+    kind: str, sandbox: Sandbox, leaks: None
+) -> None:
+    asked = asyncio.Event()
+
+    async def key() -> str:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    async with sandbox.client(api_key=key) as client:
+        checkpoints = client.fine_tuning.jobs.checkpoints
+
+        async def cancel() -> None:
+            reading = asyncio.create_task(read_in_a_way(kind, checkpoints, sandbox))
+            await asked.wait()
+            reading.cancel()
+            await asyncio.wait([reading])
+
+        await leave_no_garbage(cancel)
+
+
+async def leave_no_garbage(read: Callable[[], Awaitable[None]]) -> None:
     gc.collect()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         with contextlib.suppress(APIError):
-            await read_in_a_way(kind, checkpoints, sandbox)
+            await read()
         for _ in range(5):
             # What the loop is still to call refers to what has just ended.
             await asyncio.sleep(0)
