@@ -21,16 +21,16 @@ from asyncckpt.errors import (
     RateLimitError,
     UnprocessableEntityError,
 )
-from asyncckpt.fanin import FanIn, JobFailure, Progress
+from asyncckpt.streams.fanin import FanIn, JobFailure, Progress
 from asyncckpt.messages import Request, Response
 from asyncckpt.options import NOT_GIVEN, NotGiven, Timeout
-from asyncckpt.page import Page, PageInfo
-from asyncckpt.pager import Pager
-from asyncckpt.records import FineTuningJobCheckpoint, Metrics
+from asyncckpt.streams.page import Page, PageInfo
+from asyncckpt.streams.pager import Pager
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
 
 if TYPE_CHECKING:
-    from asyncckpt.conversion import converter
-    from asyncckpt.job_records import FineTuningJob
+    from asyncckpt.records.conversion import converter
+    from asyncckpt.records.jobs import FineTuningJob
 
 __version__ = "0.1.0"
 
@@ -71,8 +71,8 @@ __all__ = [
 
 
 _IMPORTED_ON_DEMAND = {
-    "FineTuningJob": "asyncckpt.job_records",
-    "converter": "asyncckpt.conversion",
+    "FineTuningJob": "asyncckpt.records.jobs",
+    "converter": "asyncckpt.records.conversion",
 }
 
 

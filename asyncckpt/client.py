@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import attrs
 
-from asyncckpt import protocol
-from asyncckpt.credentials import APIKeySource, Credentials
+from asyncckpt.protocol import request as protocol
+from asyncckpt.transport.credentials import APIKeySource, Credentials
 from asyncckpt.errors import OpenAIError
-from asyncckpt.gate import Gate
+from asyncckpt.transport.gate import Gate
 from asyncckpt.options import (
     DEFAULT_TIMEOUT,
     NOT_GIVEN,
@@ -23,17 +23,17 @@ from asyncckpt.options import (
     check_count,
     check_number,
 )
-from asyncckpt.pacing import Pacer
-from asyncckpt.resources import AsyncFineTuning, Endpoint
-from asyncckpt.retry_budget import RetryBudget
-from asyncckpt.sender import PUBLIC_HEADERS, Account, Sender
+from asyncckpt.transport.pacer import Pacer
+from asyncckpt.resources.jobs import AsyncFineTuning, Endpoint
+from asyncckpt.transport.retry_budget import RetryBudget
+from asyncckpt.transport.sender import PUBLIC_HEADERS, Account, Sender
 
 if TYPE_CHECKING:
     import ssl as tls
 
     import aiohttp
 
-    from asyncckpt.session import SessionManager
+    from asyncckpt.transport.session import SessionManager
 
 __all__ = ["AsyncClient"]
 
@@ -353,7 +353,7 @@ def _session_manager(
             "the aiohttp.ClientSession that is lent, or lend none"
         )
     # aiohttp is most of what an import of this package would cost; records need none of it.
-    from asyncckpt.session import SessionManager, check_session
+    from asyncckpt.transport.session import SessionManager, check_session
 
     check_session(session, ssl, trace_configs)
     return SessionManager(

@@ -1,6 +1,7 @@
 """How Sphinx builds the documentation."""
 
-from asyncckpt import FineTuningJob, __version__, resources
+from asyncckpt import FineTuningJob, __version__
+from asyncckpt.resources import jobs as resources
 
 project = "asyncckpt"
 author = "The asyncckpt authors"

@@ -838,7 +838,7 @@ def test_no_more_is_imported_than_a_list_of_checkpoints_needs() -> None:
         import asyncckpt
 
         asyncckpt.AsyncClient(api_key="sk-1").fine_tuning.jobs.checkpoints.list_many(["ftjob-1"])
-        on_demand = {"asyncckpt.job_records", "asyncckpt.conversion", "cattrs", "openai"}
+        on_demand = {"asyncckpt.records.jobs", "asyncckpt.records.conversion", "cattrs", "openai"}
         assert not on_demand & sys.modules.keys()
         assert {"FineTuningJob", "converter"} < set(dir(asyncckpt))
         assert asyncckpt.FineTuningJob.__name__ == "FineTuningJob"

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from strategies import JSON, WEIRD_NAMES, checkpoints, jobs, pages, thorough, values
 
 from asyncckpt import FineTuningJob, FineTuningJobCheckpoint, Metrics, converter
-from asyncckpt.codec import CutBodyError, Decoder, MismatchError
-from asyncckpt.job_records import ListPaginatedFineTuningJobsResponse
-from asyncckpt.records import Extra, ListFineTuningJobCheckpointsResponse, extra_field
+from asyncckpt.records.codec import CutBodyError, Decoder, MismatchError
+from asyncckpt.records.jobs import ListPaginatedFineTuningJobsResponse
+from asyncckpt.records.checkpoints import Extra, ListFineTuningJobCheckpointsResponse, extra_field
 
 CHECKPOINT = {
     "id": "ftckpt_1",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asyncckpt.credentials import Credentials
+from asyncckpt.transport.credentials import Credentials
 
 
 class Vault:

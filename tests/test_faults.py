@@ -490,7 +490,7 @@ async def test_a_lone_request_pauses_between_refusals(
     async def pause(_: Any, seconds: float) -> None:
         paused.append(seconds)
 
-    monkeypatch.setattr("asyncckpt.sender._Sending._pause", pause)
+    monkeypatch.setattr("asyncckpt.transport.sender._Sending._pause", pause)
     monkeypatch.setattr("random.random", lambda: 1.0)
     sandbox.inject(faults.RateLimited(retry_after=retry_after), times=None)
     async with connect() as client:

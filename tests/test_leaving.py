@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from asyncckpt import APIError, FanIn, Pager
-from asyncckpt.resources import AsyncCheckpoints
+from asyncckpt.resources.jobs import AsyncCheckpoints
 from asyncckpt.testing import Sandbox, faults
 
 from servers import Talk, serving

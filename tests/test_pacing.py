@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncckpt.gate import Gate
-from asyncckpt.pacing import Pacer
-from asyncckpt.protocol import RateLimitHints
-from asyncckpt.retry_budget import RetryBudget
+from asyncckpt.transport.gate import Gate
+from asyncckpt.transport.pacer import Pacer
+from asyncckpt.protocol.request import RateLimitHints
+from asyncckpt.transport.retry_budget import RetryBudget
 
 from limiters import (
     ConcurrencyLimit,

@@ -13,8 +13,8 @@ from multidict import CIMultiDict
 from strategies import thorough
 
 from asyncckpt import Page, PageInfo, PaginationError, Request, Response
-from asyncckpt.page import Unmade
-from asyncckpt.records import HasId
+from asyncckpt.streams.page import Unmade
+from asyncckpt.records.checkpoints import HasId
 
 RESPONSE = Response(200, CIMultiDict(), b"{}", Request("GET", "https://h/v1"))
 

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from asyncckpt import APIError, AsyncClient, Timeout, protocol
+from asyncckpt import APIError, AsyncClient, Timeout
+from asyncckpt.protocol import request as protocol
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.faults import Fault
 

@@ -20,8 +20,8 @@ from asyncckpt import (
     job_records,
     records,
 )
-from asyncckpt.job_records import Error, Method, ReinforcementMethod, WandbIntegration
-from asyncckpt.records import Extra, extra_field
+from asyncckpt.records.jobs import Error, Method, ReinforcementMethod, WandbIntegration
+from asyncckpt.records.checkpoints import Extra, extra_field
 
 RECORDS = {
     name: part

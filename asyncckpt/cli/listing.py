@@ -14,7 +14,7 @@ from asyncckpt.errors import AuthenticationError
 
 if TYPE_CHECKING:
     from asyncckpt import AsyncClient, FineTuningJobCheckpoint, Pager
-    from asyncckpt.fanin import FanIn, JobFailure
+    from asyncckpt.streams.fanin import FanIn, JobFailure
 
 __all__ = ["Listing"]
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from asyncckpt.credentials import APIKeySource
+    from asyncckpt.transport.credentials import APIKeySource
     from asyncckpt.options import Timeout
 
 

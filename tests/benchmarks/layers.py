@@ -11,16 +11,16 @@ from typing import Final
 import aiohttp
 
 from asyncckpt import AsyncClient
-from asyncckpt.credentials import Credentials
-from asyncckpt.exchange import Exchange
-from asyncckpt.gate import Gate
+from asyncckpt.transport.credentials import Credentials
+from asyncckpt.transport.exchange import Exchange
+from asyncckpt.transport.gate import Gate
 from asyncckpt.messages import Response
 from asyncckpt.options import DEFAULT_TIMEOUT, RequestOptions
-from asyncckpt.pacing import Pacer
-from asyncckpt.page import ignore
-from asyncckpt.retry_budget import RetryBudget
-from asyncckpt.sender import PUBLIC_HEADERS, Account, Call, Sender, Tally
-from asyncckpt.session import SessionManager
+from asyncckpt.transport.pacer import Pacer
+from asyncckpt.streams.page import ignore
+from asyncckpt.transport.retry_budget import RetryBudget
+from asyncckpt.transport.sender import PUBLIC_HEADERS, Account, Call, Sender, Tally
+from asyncckpt.transport.session import SessionManager
 
 from .data import id_at, parse_job_id
 from .peers import (

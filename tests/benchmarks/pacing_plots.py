@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from asyncckpt.pacing import Pacer  # noqa: E402
+from asyncckpt.transport.pacer import Pacer  # noqa: E402
 
 from limiters import (  # noqa: E402
     ConcurrencyLimit,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import openai
 
     from asyncckpt import AsyncClient, FineTuningJobCheckpoint
-    from asyncckpt.codec import ListDecoder
+    from asyncckpt.records.codec import ListDecoder
 
 PAGE: Final = 100
 KEY: Final = "sk-benchmark-0123456789abcdef"
@@ -176,7 +176,7 @@ async def open_handwritten_tuned(base_url: str) -> AsyncIterator[Peer]:
 
 
 def keep_large_blocks() -> None:
-    """What asyncckpt does with its first request; see `asyncckpt.session`."""
+    """What asyncckpt does with its first request; see `asyncckpt.transport.session`."""
     bytes(2**20)
 
 
@@ -244,8 +244,8 @@ class BareSocket(asyncio.Protocol):
 
 def list_decoder() -> ListDecoder[FineTuningJobCheckpoint]:
     """What asyncckpt decodes its pages with, by itself."""
-    from asyncckpt.codec import ListDecoder
-    from asyncckpt.records import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
+    from asyncckpt.records.codec import ListDecoder
+    from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
 
     return ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import attrs
 
-from asyncckpt import protocol
-from asyncckpt.codec import CutBodyError, MismatchError
-from asyncckpt.credentials import Credentials
+from asyncckpt.protocol import request as protocol
+from asyncckpt.records.codec import CutBodyError, MismatchError
+from asyncckpt.transport.credentials import Credentials
 from asyncckpt.errors import (
     APIConnectionError,
     APIError,
@@ -23,15 +23,15 @@ from asyncckpt.errors import (
     AuthenticationError,
     RateLimitError,
 )
-from asyncckpt.gate import Gate
+from asyncckpt.transport.gate import Gate
 from asyncckpt.messages import Request, Response
 from asyncckpt.options import RequestOptions
-from asyncckpt.pacing import Ticket
-from asyncckpt.retry_budget import RetryBudget
+from asyncckpt.transport.pacer import Ticket
+from asyncckpt.transport.retry_budget import RetryBudget
 
 if TYPE_CHECKING:
-    from asyncckpt.exchange import Exchange
-    from asyncckpt.session import SessionManager
+    from asyncckpt.transport.exchange import Exchange
+    from asyncckpt.transport.session import SessionManager
 
 __all__ = ["PUBLIC_HEADERS", "Account", "Call", "Sender", "Tally"]
 

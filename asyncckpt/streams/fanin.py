@@ -31,10 +31,10 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar
 import attrs
 
 from asyncckpt.errors import APIError
-from asyncckpt.page import Fetch, Page, Walk, ignore
-from asyncckpt.records import HasId
-from asyncckpt.sender import Tally
-from asyncckpt.tasks import cancel_and_wait, close_unless_running
+from asyncckpt.streams.page import Fetch, Page, Walk, ignore
+from asyncckpt.records.checkpoints import HasId
+from asyncckpt.transport.sender import Tally
+from asyncckpt.streams.tasks import cancel_and_wait, close_unless_running
 
 __all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress"]
 

@@ -20,9 +20,9 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from asyncckpt.options import check_count, check_cursor
-from asyncckpt.page import Fetch, Page, Walk, ignore
-from asyncckpt.records import HasId
-from asyncckpt.tasks import cancel_and_wait, close_unless_running
+from asyncckpt.streams.page import Fetch, Page, Walk, ignore
+from asyncckpt.records.checkpoints import HasId
+from asyncckpt.streams.tasks import cancel_and_wait, close_unless_running
 
 __all__ = ["Pager"]
 

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
-from asyncckpt.protocol import check_api_key
+from asyncckpt.protocol.request import check_api_key
 
 __all__ = ["APIKeySource", "Credentials"]
 

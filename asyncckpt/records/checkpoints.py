@@ -5,7 +5,7 @@ optional, or may send as ``null``, is None here. A field that this version does 
 `.extra`, whichever object it comes in, so it is within reach the day the API adds it.
 
 A record is compared by all its fields, and hashed by those that cannot change. The records of
-jobs are in `asyncckpt.job_records`.
+jobs are in `asyncckpt.records.jobs`.
 """
 
 from __future__ import annotations

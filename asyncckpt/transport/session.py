@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 import aiohttp
 import attrs
 
-from asyncckpt.exchange import Exchange, PoolExchange, SessionExchange, is_mocked
+from asyncckpt.transport.exchange import Exchange, PoolExchange, SessionExchange, is_mocked
 
 __all__ = ["SessionManager", "check_session"]
 

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
 import attrs
 
-from asyncckpt import protocol
-from asyncckpt.codec import Decoder, ListDecoder
-from asyncckpt.fanin import FanIn, Jobs, OnError
+from asyncckpt.protocol import request as protocol
+from asyncckpt.records.codec import Decoder, ListDecoder
+from asyncckpt.streams.fanin import FanIn, Jobs, OnError
 from asyncckpt.messages import Response
 from asyncckpt.options import NOT_GIVEN, NotGiven, RequestOptions, Timeout, check_count
-from asyncckpt.page import Fetch, OnWire, Page, Unmade, ignore
-from asyncckpt.pager import Pager
-from asyncckpt.records import (
+from asyncckpt.streams.page import Fetch, OnWire, Page, Unmade, ignore
+from asyncckpt.streams.pager import Pager
+from asyncckpt.records.checkpoints import (
     FineTuningJobCheckpoint,
     HasId,
     ListFineTuningJobCheckpointsResponse,
 )
-from asyncckpt.sender import Account, Call, Sender, Tally
+from asyncckpt.transport.sender import Account, Call, Sender, Tally
 
 if TYPE_CHECKING:
-    from asyncckpt.job_records import FineTuningJob
+    from asyncckpt.records.jobs import FineTuningJob
 
 __all__ = ["AsyncCheckpoints", "AsyncFineTuning", "AsyncJobs"]
 
@@ -39,14 +39,14 @@ _checkpoint_list: Final = ListDecoder(ListFineTuningJobCheckpointsResponse, Fine
 
 @functools.cache
 def _job_list() -> ListDecoder[FineTuningJob]:
-    from asyncckpt.job_records import FineTuningJob, ListPaginatedFineTuningJobsResponse
+    from asyncckpt.records.jobs import FineTuningJob, ListPaginatedFineTuningJobsResponse
 
     return ListDecoder(ListPaginatedFineTuningJobsResponse, FineTuningJob)
 
 
 @functools.cache
 def _job() -> Decoder[FineTuningJob]:
-    from asyncckpt.job_records import FineTuningJob
+    from asyncckpt.records.jobs import FineTuningJob
 
     return Decoder(FineTuningJob)
 

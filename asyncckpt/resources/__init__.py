@@ -1,0 +1,1 @@
+"""The API's calls, under the names of the official SDK."""

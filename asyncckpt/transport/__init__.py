@@ -1,0 +1,1 @@
+"""Sends a call and returns its response: pacing, retries, sessions, connections."""
