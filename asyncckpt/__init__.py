@@ -21,12 +21,12 @@ from asyncckpt.errors import (
     RateLimitError,
     UnprocessableEntityError,
 )
-from asyncckpt.streams.fanin import FanIn, JobFailure, Progress
 from asyncckpt.messages import Request, Response
 from asyncckpt.options import NOT_GIVEN, NotGiven, Timeout
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
+from asyncckpt.streams.fanin import FanIn, JobFailure, Progress
 from asyncckpt.streams.page import Page, PageInfo
 from asyncckpt.streams.pager import Pager
-from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
 
 if TYPE_CHECKING:
     from asyncckpt.records.conversion import converter

@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import attrs
 
-from asyncckpt.protocol import request as protocol
-from asyncckpt.transport.credentials import APIKeySource, Credentials
 from asyncckpt.errors import OpenAIError
-from asyncckpt.transport.gate import Gate
 from asyncckpt.options import (
     DEFAULT_TIMEOUT,
     NOT_GIVEN,
@@ -23,8 +20,19 @@ from asyncckpt.options import (
     check_count,
     check_number,
 )
+from asyncckpt.protocol.headers import (
+    carries_credentials,
+    check_headers,
+    merge_headers,
+    without_credentials,
+    without_headers,
+)
+from asyncckpt.protocol.request import check_api_key, check_query, parse_base_url
+from asyncckpt.resources.endpoint import Endpoint
+from asyncckpt.resources.jobs import AsyncFineTuning
+from asyncckpt.transport.credentials import APIKeySource, Credentials
+from asyncckpt.transport.gate import Gate
 from asyncckpt.transport.pacer import Pacer
-from asyncckpt.resources.jobs import AsyncFineTuning, Endpoint
 from asyncckpt.transport.retry_budget import RetryBudget
 from asyncckpt.transport.sender import PUBLIC_HEADERS, Account, Sender
 
@@ -129,8 +137,8 @@ class AsyncClient:
         """
         if base_url is None:
             base_url = os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
-        bare_url, url_query = protocol.parse_base_url(base_url)
-        extra_headers = protocol.check_headers("default_headers", default_headers)
+        bare_url, url_query = parse_base_url(base_url)
+        extra_headers = check_headers("default_headers", default_headers)
         check_count("prefetch", prefetch, least=0)
         if max_requests_per_second is not None:
             meaning = "requests a second, or None for no limit"
@@ -150,10 +158,10 @@ class AsyncClient:
                 max_retries=max_retries,
                 max_wait=max_wait,
                 max_body_bytes=max_body_bytes,
-                headers=protocol.merge_headers(
+                headers=merge_headers(
                     {**PUBLIC_HEADERS, **_scope_headers(organization, project)}, extra_headers
                 ),
-                query=protocol.check_query("default_query", default_query),
+                query=check_query("default_query", default_query),
             ),
             prefetch=prefetch,
         )
@@ -215,22 +223,22 @@ class AsyncClient:
             ValueError: An argument has a value that cannot be.
         """
         endpoint = self._endpoint
-        new_headers = protocol.check_headers("default_headers", default_headers)
-        if api_key is not None and protocol.carries_credentials(new_headers):
+        new_headers = check_headers("default_headers", default_headers)
+        if api_key is not None and carries_credentials(new_headers):
             raise ValueError(_TWO_KEYS)
         headers = endpoint.defaults.headers
         if api_key is not None:
-            headers = protocol.without_credentials(headers)
+            headers = without_credentials(headers)
         scope = {_ORGANIZATION: organization, _PROJECT: project}
-        headers = protocol.without_headers(headers, [name for name in scope if scope[name] == ""])
+        headers = without_headers(headers, [name for name in scope if scope[name] == ""])
         options = attrs.evolve(
             endpoint.defaults,
-            headers=protocol.merge_headers(
+            headers=merge_headers(
                 headers, {**_scope_headers(organization, project, environ={}), **new_headers}
             ),
             query={
                 **endpoint.defaults.query,
-                **protocol.check_query("default_query", default_query),
+                **check_query("default_query", default_query),
             },
         )
         options = options.changed(timeout=timeout, max_retries=max_retries, max_wait=max_wait)
@@ -238,13 +246,13 @@ class AsyncClient:
             options = attrs.evolve(options, max_body_bytes=max_body_bytes)
         bare_url, url_query = endpoint.base_url, endpoint.url_query
         if base_url is not None:
-            bare_url, url_query = protocol.parse_base_url(base_url)
+            bare_url, url_query = parse_base_url(base_url)
         if prefetch is not None:
             check_count("prefetch", prefetch, least=0)
         account = endpoint.account
         if api_key is not None:
             account = self._new_account(Credentials(api_key))
-        elif protocol.carries_credentials(new_headers):
+        elif carries_credentials(new_headers):
             account = self._new_account(Credentials(None))
         elif organization is not None or project is not None or base_url is not None:
             account = self._new_account(account.credentials)
@@ -306,11 +314,11 @@ class AsyncClient:
 def _credentials(
     api_key: str | APIKeySource | None, default_headers: Mapping[str, str]
 ) -> Credentials:
-    if api_key is not None and protocol.carries_credentials(default_headers):
+    if api_key is not None and carries_credentials(default_headers):
         raise ValueError(_TWO_KEYS)
     if api_key is not None:
         return Credentials(api_key)
-    if protocol.carries_credentials(default_headers):
+    if carries_credentials(default_headers):
         # The key of the environment is OpenAI's; it must not go to whoever these headers are for.
         return Credentials(None)
     from_environment = os.environ.get("OPENAI_API_KEY")
@@ -319,7 +327,7 @@ def _credentials(
             "no API key: pass api_key=..., set OPENAI_API_KEY, or give default_headers with "
             "'Authorization' or 'api-key' (without a key to try with: asyncckpt.testing.Sandbox)"
         )
-    return Credentials(protocol.check_api_key(from_environment, "OPENAI_API_KEY"))
+    return Credentials(check_api_key(from_environment, "OPENAI_API_KEY"))
 
 
 def _scope_headers(
@@ -331,7 +339,7 @@ def _scope_headers(
         _ORGANIZATION: environ.get("OPENAI_ORG_ID") if organization is None else organization,
         _PROJECT: environ.get("OPENAI_PROJECT_ID") if project is None else project,
     }
-    return protocol.check_headers(
+    return check_headers(
         "organization and project", {header: value for header, value in scope.items() if value}
     )
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from asyncckpt.protocol.request import carries_credentials
+from asyncckpt.protocol.headers import carries_credentials
 
 __all__ = [
     "DEFAULT_TIMEOUT",

@@ -22,7 +22,7 @@ nitpick_ignore_regex = [
     # Type variables, and types that only stand in signatures.
     (
         "py:.*",
-        r"(.*\.)?(RecordT|Endpoint|Fetch|APIKeySource|ClientOptions|Jobs|NotGiven|OnError|Tally)",
+        r"(.*\.)?(RecordT|Endpoint|Fetch|APIKeySource|ClientOptions|Jobs|NotGiven|OnError|RequestCounts)",
     ),
     ("py:.*", r"asyncckpt\.testing\.data\.\w+Object"),
     ("py:.*", r"asyncckpt\.errors\._ResponseError"),

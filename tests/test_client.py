@@ -31,11 +31,11 @@ from asyncckpt import (
     NotFoundError,
     OpenAIError,
     Timeout,
-    protocol,
 )
+from asyncckpt.protocol import retries
 from asyncckpt.testing import Sandbox, faults
 
-from servers import serving, tunnel_to
+from support.servers import serving, tunnel_to
 
 KEY = "sk-planted/9f8e7d6c+5b4a="
 ENVIRONMENT = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
@@ -515,7 +515,7 @@ class Trouble:
             return 60.0
 
         self.sandbox.inject(faults.Status(500), times=None)
-        self.monkeypatch.setattr(protocol, "backoff", pause)
+        self.monkeypatch.setattr(retries, "backoff", pause)
         return lambda: self.pauses == 5
 
     def at_the_gate(self) -> Callable[[], bool]:
@@ -1026,7 +1026,7 @@ def all_that_shows(error: BaseException) -> Iterator[str]:
 async def test_a_secret_never_shows(
     way: str, sandbox: Sandbox, leaks: None, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "_FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
     shown: list[str] = []
     for name, echo in ECHOES.items():
         sandbox.clear()

@@ -25,7 +25,7 @@ import pytest
 
 from asyncckpt.testing import Sandbox
 
-from terminals import run_on_a_terminal
+from support.terminals import run_on_a_terminal
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -25,14 +25,15 @@ from asyncckpt import (
     PaginationError,
     RateLimitError,
     Timeout,
-    protocol,
 )
+from asyncckpt.protocol import retries
+from asyncckpt.protocol.retries import backoff
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.faults import Fault
 
-import faults_table
-from faults_table import MAX_BODY_BYTES, TABLE, Row
-from servers import serving, tunnel_to
+from support import faults_table
+from support.faults_table import MAX_BODY_BYTES, TABLE, Row
+from support.servers import serving, tunnel_to
 
 BY_ID = {row.id: row for row in TABLE}
 RETRIES = 2
@@ -43,7 +44,7 @@ KEY = "sk-kept-to-ourselves-1234"
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "_FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
 
 
 Connect = Callable[..., contextlib.AbstractAsyncContextManager[AsyncClient]]
@@ -499,7 +500,7 @@ async def test_a_lone_request_pauses_between_refusals(
     assert sandbox.stats.requests == 7
     # Where the server says when, the pace of the whole client keeps to that.
     assert paused == (
-        [protocol.backoff(retries, 1.0) for retries in range(6)] if retry_after is None else []
+        [backoff(retries, 1.0) for retries in range(6)] if retry_after is None else []
     )
 
 

@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from asyncckpt import APIError, AsyncClient, Timeout
-from asyncckpt.protocol import request as protocol
+from asyncckpt.protocol import retries
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.faults import Fault
 
-from faults_table import TABLE
+from support.faults_table import TABLE
 
 runs = settings(
     max_examples=60,
@@ -163,8 +163,8 @@ def complaints() -> Iterator[list[str]]:
     try:
         with (
             warnings.catch_warnings(record=True) as caught,
-            mock.patch.object(protocol, "_FIRST_BACKOFF", 0.0005),
-            mock.patch.object(protocol, "_LONGEST_BACKOFF", 0.002),
+            mock.patch.object(retries, "_FIRST_BACKOFF", 0.0005),
+            mock.patch.object(retries, "_LONGEST_BACKOFF", 0.002),
         ):
             warnings.simplefilter("always")
             yield messages

@@ -24,7 +24,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 import attrs
 import msgspec
 
-from asyncckpt.records.checkpoints import NO_EXTRA, Extra, HasId, ListBody
+from asyncckpt.records.base import NO_EXTRA, Extra, HasId, ListBody
 
 __all__ = ["CutBodyError", "Decoder", "ListDecoder", "MismatchError", "record_fields"]
 

@@ -14,8 +14,8 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.preconf.msgspec import MsgspecJsonConverter
 from cattrs.preconf.msgspec import make_converter as make_json_converter
 
+from asyncckpt.records.base import Extra
 from asyncckpt.records.codec import record_fields
-from asyncckpt.records.checkpoints import Extra
 
 __all__ = ["converter"]
 
@@ -85,6 +85,6 @@ field that the API may leave out is left out when it is None. A metric is a floa
 as 3000.0.
 
 It is an ordinary cattrs converter: ``converter.structure(fields, YourRecord)`` fills any attrs
-class, `asyncckpt.records.checkpoints.extra_field` lets yours keep unknown fields too, and hooks may be
+class, `asyncckpt.records.extra_field` lets yours keep unknown fields too, and hooks may be
 registered; make them on ``converter.copy()`` if the change should stay yours.
 """

@@ -1,4 +1,4 @@
-"""Fine-tuning jobs as the API describes them: see `asyncckpt.records.checkpoints` for what holds for all.
+"""Fine-tuning jobs as the API describes them: see `asyncckpt.records` for what holds for all.
 
 They are imported when the first of them is asked for: making so many classes takes a good part of
 an import, and most clients only list checkpoints.
@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from asyncckpt.records.checkpoints import Extra, as_datetime, extra_field
+from asyncckpt.records.base import Extra, as_datetime, extra_field
 
 __all__ = [
     "DpoHyperparameters",

@@ -30,10 +30,10 @@ from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 
+from asyncckpt.counts import RequestCounts
 from asyncckpt.errors import APIError
+from asyncckpt.records.base import HasId
 from asyncckpt.streams.page import Fetch, Page, Walk, ignore
-from asyncckpt.records.checkpoints import HasId
-from asyncckpt.transport.sender import Tally
 from asyncckpt.streams.tasks import cancel_and_wait, close_unless_running
 
 __all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress"]
@@ -115,7 +115,7 @@ class FanIn(Generic[RecordT]):
         ordered: bool,
         on_error: OnError,
         max_records_per_job: int | None,
-        tally: Tally,
+        counts: RequestCounts,
     ) -> None:
         if not callable(on_error) and on_error not in ("raise", "collect"):
             raise ValueError(f"on_error must be 'raise', 'collect' or a callable, not {on_error!r}")
@@ -125,7 +125,7 @@ class FanIn(Generic[RecordT]):
         self._ordered = ordered
         self._on_error = on_error
         self._max_records_per_job = max_records_per_job
-        self._tally = tally
+        self._counts = counts
         self._jobs_done = 0
         self._records = 0
         self._failures: list[JobFailure] = []
@@ -148,10 +148,10 @@ class FanIn(Generic[RecordT]):
             jobs_done=self._jobs_done,
             jobs_failed=self._failed,
             records=self._records,
-            requests=self._tally.requests,
-            retries=self._tally.retries,
-            refused=self._tally.refused,
-            waited=self._tally.waited,
+            requests=self._counts.requests,
+            retries=self._counts.retries,
+            refused=self._counts.refused,
+            waited=self._counts.waited,
         )
 
     def __aiter__(self) -> AsyncGenerator[RecordT, None]:

@@ -26,7 +26,7 @@ import attrs
 
 from asyncckpt.errors import PaginationError
 from asyncckpt.messages import Response
-from asyncckpt.records.checkpoints import NO_EXTRA, Extra, HasId
+from asyncckpt.records.base import NO_EXTRA, Extra, HasId
 
 __all__ = ["Fetch", "OnWire", "Page", "PageInfo", "Unmade", "Walk", "ignore"]
 

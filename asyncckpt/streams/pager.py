@@ -20,8 +20,8 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 from asyncckpt.options import check_count, check_cursor
+from asyncckpt.records.base import HasId
 from asyncckpt.streams.page import Fetch, Page, Walk, ignore
-from asyncckpt.records.checkpoints import HasId
 from asyncckpt.streams.tasks import cancel_and_wait, close_unless_running
 
 __all__ = ["Pager"]

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from asyncckpt.transport.credentials import APIKeySource
     from asyncckpt.options import Timeout
+    from asyncckpt.transport.credentials import APIKeySource
 
 
 class ClientOptions(TypedDict, total=False):

@@ -329,7 +329,7 @@ class Sandbox:
             The client; close it, or use it with `async with`.
         """
         from asyncckpt import AsyncClient
-        from asyncckpt.protocol.request import carries_credentials
+        from asyncckpt.protocol.headers import carries_credentials
 
         filled: ClientOptions = {"base_url": self.base_url, **options}
         if not carries_credentials(options.get("default_headers") or {}):

@@ -29,7 +29,7 @@ from yarl import URL
 from asyncckpt.errors import APIConnectionError, APITimeoutError
 from asyncckpt.messages import Request, Response
 from asyncckpt.options import Timeout
-from asyncckpt.protocol.request import BodyTooLongError
+from asyncckpt.protocol.failures import BodyTooLongError
 
 __all__ = ["Exchange", "PoolExchange", "SessionExchange", "is_mocked"]
 

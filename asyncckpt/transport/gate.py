@@ -7,8 +7,8 @@ import math
 from collections import OrderedDict
 from time import monotonic
 
+from asyncckpt.protocol.hints import RateLimitHints
 from asyncckpt.transport.pacer import Pacer, Ticket
-from asyncckpt.protocol.request import RateLimitHints
 
 __all__ = ["Gate"]
 

@@ -30,7 +30,7 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from asyncckpt.protocol.request import RateLimitHints
+from asyncckpt.protocol.hints import RateLimitHints
 
 __all__ = ["Pacer", "Ticket"]
 

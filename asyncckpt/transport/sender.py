@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import attrs
 
-from asyncckpt.protocol import request as protocol
-from asyncckpt.records.codec import CutBodyError, MismatchError
-from asyncckpt.transport.credentials import Credentials
+from asyncckpt.counts import RequestCounts
 from asyncckpt.errors import (
     APIConnectionError,
     APIError,
@@ -23,9 +21,21 @@ from asyncckpt.errors import (
     AuthenticationError,
     RateLimitError,
 )
-from asyncckpt.transport.gate import Gate
 from asyncckpt.messages import Request, Response
 from asyncckpt.options import RequestOptions
+from asyncckpt.protocol.failures import (
+    TOO_MANY_REQUESTS,
+    BodyTooLongError,
+    status_error,
+    validation_error,
+)
+from asyncckpt.protocol.hints import rate_limit_hints, within_reason
+from asyncckpt.protocol.redirects import MAX_REDIRECTS, redirect_of
+from asyncckpt.protocol.retries import retry_delay
+from asyncckpt.protocol.secrets import masked, secrets_in
+from asyncckpt.records.codec import CutBodyError, MismatchError
+from asyncckpt.transport.credentials import Credentials
+from asyncckpt.transport.gate import Gate
 from asyncckpt.transport.pacer import Ticket
 from asyncckpt.transport.retry_budget import RetryBudget
 
@@ -33,7 +43,7 @@ if TYPE_CHECKING:
     from asyncckpt.transport.exchange import Exchange
     from asyncckpt.transport.session import SessionManager
 
-__all__ = ["PUBLIC_HEADERS", "Account", "Call", "Sender", "Tally"]
+__all__ = ["PUBLIC_HEADERS", "Account", "Call", "RequestCounts", "Sender"]
 
 _T = TypeVar("_T")
 _WaitedT = TypeVar("_WaitedT")
@@ -46,23 +56,6 @@ PUBLIC_HEADERS: Final[Mapping[str, str]] = {
     "User-Agent": "asyncckpt",
 }
 """The headers of every request; all that another origin gets to see after a redirect."""
-
-
-@attrs.define
-class Tally:
-    """What the requests of one undertaking came to.
-
-    Attributes:
-        requests: Requests sent, retries among them.
-        retries: Requests sent again because of a failure.
-        refused: Requests that the rate limit refused.
-        waited: Seconds that requests waited for their turn and between retries, all added up.
-    """
-
-    requests: int = 0
-    retries: int = 0
-    refused: int = 0
-    waited: float = 0.0
 
 
 @attrs.define
@@ -89,7 +82,7 @@ class Call:
     url: str = attrs.field(repr=False)
     account: Account = attrs.field(repr=False)
     options: RequestOptions
-    tally: Tally
+    counts: RequestCounts
 
 
 class Sender:
@@ -177,14 +170,14 @@ class _Sending(Generic[_T]):
         if ticket is None:
             ticket = await self._wait_for_turn()
         self._attempts += 1
-        self._call.tally.requests += 1
+        self._call.counts.requests += 1
         accepted_before = gate.pacer.accepted_count
         problem = None
         try:
             response = await self._get(exchange, self._call.url, self._headers())
             if 300 <= response.status_code < 400:
                 response = await self._follow_redirects(exchange, response)
-        except protocol.BodyTooLongError as error:
+        except BodyTooLongError as error:
             response, problem = error.response, str(error)
         except BaseException as error:
             gate.lost(ticket)
@@ -195,9 +188,9 @@ class _Sending(Generic[_T]):
         self._report(ticket, response)
         self._others_accepted = gate.pacer.accepted_count > accepted_before
         if not 200 <= response.status_code < 300:
-            raise protocol.status_error(response)
+            raise status_error(response)
         if problem is not None:
-            raise protocol.validation_error(self._masked(response), problem, "$")
+            raise validation_error(self._masked(response), problem, "$")
         return response
 
     def _decoded(self, response: Response) -> _T:
@@ -209,9 +202,7 @@ class _Sending(Generic[_T]):
                 request=response.request,
             ) from None
         except MismatchError as error:
-            raise protocol.validation_error(
-                self._masked(response), str(error), error.path
-            ) from None
+            raise validation_error(self._masked(response), str(error), error.path) from None
 
     async def _ask_for_key(self) -> str | None:
         credentials = self._account.credentials
@@ -283,10 +274,10 @@ class _Sending(Generic[_T]):
     async def _redirected(self, exchange: Exchange, response: Response) -> Response:
         url, headers = self._call.url, self._headers()
         for redirects in itertools.count():
-            redirect = protocol.redirect_of(url, response.status_code, response.headers)
+            redirect = redirect_of(url, response.status_code, response.headers)
             if redirect is None:
                 return response
-            if redirects == protocol.MAX_REDIRECTS:
+            if redirects == MAX_REDIRECTS:
                 break
             if not redirect.same_origin:
                 headers = PUBLIC_HEADERS
@@ -294,13 +285,13 @@ class _Sending(Generic[_T]):
             url = redirect.url
             response = await self._get(exchange, url, headers)
         raise APIConnectionError(
-            f"Redirected more than {protocol.MAX_REDIRECTS} times",
+            f"Redirected more than {MAX_REDIRECTS} times",
             request=response.request,
             is_final=True,
         )
 
     def _check_session_may_leave(self, request: Request) -> None:
-        if protocol.secrets_in(self._session_headers, ""):
+        if secrets_in(self._session_headers, ""):
             raise APIConnectionError(
                 "Redirected to another origin, which would be sent the headers or auth of the "
                 "session that was lent: lend one without, and give default_headers to the client",
@@ -309,9 +300,9 @@ class _Sending(Generic[_T]):
             )
 
     def _report(self, ticket: Ticket, response: Response) -> None:
-        hints = protocol.within_reason(protocol.rate_limit_hints(response.headers, time.time()))
-        if response.status_code == protocol.TOO_MANY_REQUESTS:
-            self._call.tally.refused += 1
+        hints = within_reason(rate_limit_hints(response.headers, time.time()))
+        if response.status_code == TOO_MANY_REQUESTS:
+            self._call.counts.refused += 1
             self._was_told_when = hints.retry_after is not None or hints.reset is not None
             self._account.last_refusal = self._masked(response)
             self._account.gate.refused(ticket, hints)
@@ -326,9 +317,7 @@ class _Sending(Generic[_T]):
             return await self._within_max_wait(renewing, _gave_no_key)
         if self._has_waited_too_long:
             return False
-        delay = protocol.retry_delay(
-            error, self._retries, fraction=random.random(), now=time.time()
-        )
+        delay = retry_delay(error, self._retries, fraction=random.random(), now=time.time())
         options = self._call.options
         if delay is None or not options.max_retries or delay > options.max_wait - self._waited:
             return False
@@ -338,7 +327,7 @@ class _Sending(Generic[_T]):
         if self._retries >= options.max_retries or not self._can_pay(error):
             return False
         self._retries += 1
-        self._call.tally.retries += 1
+        self._call.counts.retries += 1
         # The gate keeps to what the server said of its limit, and better than one request can.
         if not (isinstance(error, RateLimitError) and self._was_told_when):
             await self._pause(delay)
@@ -374,7 +363,7 @@ class _Sending(Generic[_T]):
 
     def _count_wait(self, seconds: float) -> None:
         self._waited += seconds
-        self._call.tally.waited += seconds
+        self._call.counts.waited += seconds
 
     def _waited_too_long(self) -> APIError:
         self._has_waited_too_long = True
@@ -385,12 +374,12 @@ class _Sending(Generic[_T]):
                 f"The request waited {self._waited:.1f} s for its turn, as long as max_wait allows",
                 request=request,
             )
-        return protocol.status_error(attrs.evolve(refusal, request=request))
+        return status_error(attrs.evolve(refusal, request=request))
 
     def _presentable(self, error: APIError) -> APIError:
         """The error as it leaves: nothing secret in it, nor in what it refers to."""
         if isinstance(error, APIStatusError):
-            error = protocol.status_error(self._masked(error.response))
+            error = status_error(self._masked(error.response))
         if self._attempts > 1:
             error.add_note(f"asyncckpt tried {self._attempts} times")
         if self._has_waited_too_long and isinstance(error, APIStatusError):
@@ -407,13 +396,13 @@ class _Sending(Generic[_T]):
     def _masked(self, response: Response) -> Response:
         secrets = [
             *self._account.credentials.secrets,
-            *protocol.secrets_in(self._call.options.headers, self._call.url),
-            *protocol.secrets_in(self._session_headers, ""),
+            *secrets_in(self._call.options.headers, self._call.url),
+            *secrets_in(self._session_headers, ""),
         ]
         if self._key is not None:
             # The account may have another one by now.
             secrets.append(self._key)
-        return protocol.masked(response, secrets)
+        return masked(response, secrets)
 
 
 def _gave_no_key() -> APITimeoutError:

@@ -11,15 +11,16 @@ from typing import Final
 import aiohttp
 
 from asyncckpt import AsyncClient
+from asyncckpt.counts import RequestCounts
+from asyncckpt.messages import Response
+from asyncckpt.options import DEFAULT_TIMEOUT, RequestOptions
+from asyncckpt.streams.page import ignore
 from asyncckpt.transport.credentials import Credentials
 from asyncckpt.transport.exchange import Exchange
 from asyncckpt.transport.gate import Gate
-from asyncckpt.messages import Response
-from asyncckpt.options import DEFAULT_TIMEOUT, RequestOptions
 from asyncckpt.transport.pacer import Pacer
-from asyncckpt.streams.page import ignore
 from asyncckpt.transport.retry_budget import RetryBudget
-from asyncckpt.transport.sender import PUBLIC_HEADERS, Account, Call, Sender, Tally
+from asyncckpt.transport.sender import PUBLIC_HEADERS, Account, Call, Sender
 from asyncckpt.transport.session import SessionManager
 
 from .data import id_at, parse_job_id
@@ -111,7 +112,7 @@ async def _sent(
 
         async def read() -> None:
             for url in urls:
-                await sender.send(Call(url, account, _OPTIONS, Tally()), decode, ignore)
+                await sender.send(Call(url, account, _OPTIONS, RequestCounts()), decode, ignore)
 
         yield read
 

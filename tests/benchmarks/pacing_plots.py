@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from asyncckpt.transport.pacer import Pacer  # noqa: E402
 
-from limiters import (  # noqa: E402
+from support.limiters import (  # noqa: E402
     ConcurrencyLimit,
     FixedWindow,
     Limiter,

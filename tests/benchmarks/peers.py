@@ -244,8 +244,11 @@ class BareSocket(asyncio.Protocol):
 
 def list_decoder() -> ListDecoder[FineTuningJobCheckpoint]:
     """What asyncckpt decodes its pages with, by itself."""
+    from asyncckpt.records.checkpoints import (
+        FineTuningJobCheckpoint,
+        ListFineTuningJobCheckpointsResponse,
+    )
     from asyncckpt.records.codec import ListDecoder
-    from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, ListFineTuningJobCheckpointsResponse
 
     return ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
 

@@ -10,22 +10,23 @@ from typing import Any
 import attrs
 import pytest
 from hypothesis import given
-from strategies import JSON, jobs, thorough
 
 from asyncckpt import (
     FineTuningJob,
     FineTuningJobCheckpoint,
     Metrics,
     converter,
-    job_records,
-    records,
 )
+from asyncckpt.records import checkpoints as checkpoint_records
+from asyncckpt.records import jobs as job_records
+from asyncckpt.records.base import Extra, extra_field
 from asyncckpt.records.jobs import Error, Method, ReinforcementMethod, WandbIntegration
-from asyncckpt.records.checkpoints import Extra, extra_field
+
+from support.strategies import JSON, jobs, thorough
 
 RECORDS = {
     name: part
-    for module in (records, job_records)
+    for module in (checkpoint_records, job_records)
     for name, part in vars(module).items()
     if attrs.has(part)
 }

@@ -23,7 +23,7 @@ from asyncckpt.cli import main
 from asyncckpt.cli.output import Format, writer_for
 from asyncckpt.testing import Sandbox, faults
 
-from terminals import run_on_a_terminal
+from support.terminals import run_on_a_terminal
 
 COMMAND = [sys.executable, "-m", "asyncckpt.cli"]
 CHECKPOINTS = 30

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncckpt.protocol.hints import RateLimitHints
 from asyncckpt.transport.gate import Gate
 from asyncckpt.transport.pacer import Pacer
-from asyncckpt.protocol.request import RateLimitHints
 from asyncckpt.transport.retry_budget import RetryBudget
 
-from limiters import (
+from support.limiters import (
     ConcurrencyLimit,
     FixedWindow,
     Limiter,

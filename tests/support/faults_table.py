@@ -28,7 +28,7 @@ from asyncckpt import (
 from asyncckpt.testing import faults
 from asyncckpt.testing.faults import Fault
 
-PAGE = Path(__file__).parent.parent / "docs" / "faults.md"
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 BEGIN = "<!-- The table is made from tests/faults_table.py. -->\n"
 END = "<!-- The end of the table. -->\n"
 

@@ -15,8 +15,8 @@ from typing import Protocol
 
 import attrs
 
+from asyncckpt.protocol.hints import RateLimitHints
 from asyncckpt.transport.pacer import Pacer
-from asyncckpt.protocol.request import RateLimitHints
 
 
 class Limiter(Protocol):

@@ -18,8 +18,8 @@ from asyncckpt import (
     JobFailure,
     NotFoundError,
     PaginationError,
-    protocol,
 )
+from asyncckpt.protocol import retries
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.limiters import Concurrency, FixedWindow, Hints, TokenBucket
 
@@ -28,7 +28,7 @@ BOTH = pytest.mark.parametrize("ordered", [False, True], ids=["as-they-come", "i
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "_FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
 
 
 Seen = list[tuple[str, str]]

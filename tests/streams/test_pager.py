@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
-from strategies import thorough
 
 from asyncckpt import Page, Pager, PaginationError, Request, Response
+
+from support.strategies import thorough
 
 T = TypeVar("T")
 

@@ -12,12 +12,14 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import JSON, WEIRD_NAMES, checkpoints, jobs, pages, thorough, values
 
 from asyncckpt import FineTuningJob, FineTuningJobCheckpoint, Metrics, converter
+from asyncckpt.records.base import Extra, extra_field
+from asyncckpt.records.checkpoints import ListFineTuningJobCheckpointsResponse
 from asyncckpt.records.codec import CutBodyError, Decoder, MismatchError
 from asyncckpt.records.jobs import ListPaginatedFineTuningJobsResponse
-from asyncckpt.records.checkpoints import Extra, ListFineTuningJobCheckpointsResponse, extra_field
+
+from support.strategies import JSON, WEIRD_NAMES, checkpoints, jobs, pages, thorough, values
 
 CHECKPOINT = {
     "id": "ftckpt_1",

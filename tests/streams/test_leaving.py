@@ -22,7 +22,7 @@ from asyncckpt import APIError, FanIn, Pager
 from asyncckpt.resources.jobs import AsyncCheckpoints
 from asyncckpt.testing import Sandbox, faults
 
-from servers import Talk, serving
+from support.servers import Talk, serving
 
 RECORDS = 100_000
 

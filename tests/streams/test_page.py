@@ -10,11 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
-from strategies import thorough
 
 from asyncckpt import Page, PageInfo, PaginationError, Request, Response
+from asyncckpt.records.base import HasId
 from asyncckpt.streams.page import Unmade
-from asyncckpt.records.checkpoints import HasId
+
+from support.strategies import thorough
 
 RESPONSE = Response(200, CIMultiDict(), b"{}", Request("GET", "https://h/v1"))
 

@@ -1,0 +1,83 @@
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict
+
+from asyncckpt import (
+    Request,
+    Response,
+)
+from asyncckpt.protocol.headers import carries_credentials, check_headers, merge_headers
+from asyncckpt.protocol.request import check_api_key, check_query
+
+NOW = 1_721_764_867.0
+
+
+REQUEST = Request("GET", "https://api.openai.com/v1/fine_tuning/jobs")
+
+
+def answer(status_code: int = 200, content: bytes = b"", **headers: str) -> Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status_code, CIMultiDict(named), content, REQUEST)
+
+
+class TestHeadersAndKeys:
+    def test_good_headers_are_copied(self) -> None:
+        given = {"X-Team": "größe\t1", "accept": ""}
+        checked = check_headers("default_headers", given)
+        assert checked == given
+        assert checked is not given
+        assert check_headers("default_headers", None) == {}
+
+    @pytest.mark.parametrize("header", ["", "a b", "a:", "a\n", "größe", "(a)", "a\r\nb"])
+    def test_bad_header_names(self, header: str) -> None:
+        with pytest.raises(ValueError, match="^extra_headers: .* is no header name"):
+            check_headers("extra_headers", {header: "sk-hidden"})
+
+    @pytest.mark.parametrize(
+        "value", ["sk-hidden\n", "a\r\nX-Evil: sk-hidden", "sk-hidden\0", "\x7fsk-hidden"]
+    )
+    def test_bad_header_values_are_not_shown(self, value: str) -> None:
+        with pytest.raises(ValueError, match="^extra_headers: the value of X-Key ") as caught:
+            check_headers("extra_headers", {"X-Key": value})
+        assert "hidden" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "pair", [("X-Key", 5), ("X-Key", b"sk-hidden"), (5, "sk-hidden"), ("X-Key", None)]
+    )
+    def test_headers_that_are_no_strings(self, pair: Any) -> None:
+        with pytest.raises(TypeError, match="^extra_headers: names and values") as caught:
+            check_headers("extra_headers", dict([pair]))
+        assert "hidden" not in str(caught.value)
+
+    def test_merged_headers_ignore_case(self) -> None:
+        merged = merge_headers({"Accept": "a", "X-One": "1"}, {"ACCEPT": "b", "x-two": "2"})
+        assert merged == {"ACCEPT": "b", "X-One": "1", "x-two": "2"}
+
+    def test_query_parameters_are_checked(self) -> None:
+        assert check_query("extra_query", {"a": ""}) == {"a": ""}
+        assert check_query("extra_query", None) == {}
+        for pair in (("a", 5), (5, "a"), ("a", None), ("a", ["b"])):
+            with pytest.raises(TypeError, match="^extra_query: names and values"):
+                check_query("extra_query", dict([pair]))
+
+    def test_keys(self) -> None:
+        assert check_api_key("sk-proj_A.b/c+d=!~", "api_key") == "sk-proj_A.b/c+d=!~"
+
+    @pytest.mark.parametrize(
+        "key", ["", " ", "sk-hidden\n", "sk hidden", "sk-hiddén", "\ufeffsk-hidden"]
+    )
+    def test_keys_that_cannot_be_sent_are_not_shown(self, key: str) -> None:
+        with pytest.raises(ValueError, match="^OPENAI_API_KEY is empty, or has ") as caught:
+            check_api_key(key, "OPENAI_API_KEY")
+        assert "hidd" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "headers", [{"Authorization": "x"}, {"API-Key": "x"}, {"a": "b", "api-key": ""}]
+    )
+    def test_headers_that_carry_credentials(self, headers: dict[str, str]) -> None:
+        assert carries_credentials(headers)
+
+    @pytest.mark.parametrize("headers", [{}, {"X-Authorization": "x"}, {"Cookie": "x"}])
+    def test_headers_that_do_not(self, headers: dict[str, str]) -> None:
+        assert not carries_credentials(headers)
