@@ -21,6 +21,7 @@ from asyncckpt.options import (
     check_number,
 )
 from asyncckpt.protocol.headers import (
+    PUBLIC_HEADERS,
     carries_credentials,
     check_headers,
     merge_headers,
@@ -30,11 +31,11 @@ from asyncckpt.protocol.headers import (
 from asyncckpt.protocol.request import check_api_key, check_query, parse_base_url
 from asyncckpt.resources.endpoint import Endpoint
 from asyncckpt.resources.jobs import AsyncFineTuning
+from asyncckpt.transport.account import Account
 from asyncckpt.transport.credentials import APIKeySource, Credentials
 from asyncckpt.transport.gate import Gate
 from asyncckpt.transport.pacer import Pacer
 from asyncckpt.transport.retry_budget import RetryBudget
-from asyncckpt.transport.sender import PUBLIC_HEADERS, Account, Sender
 
 if TYPE_CHECKING:
     import ssl as tls
@@ -149,7 +150,7 @@ class AsyncClient:
         self._retry_budget = retry_budget
         self._session = _session_manager(session, connection_limit, ssl, trust_env, trace_configs)
         self._endpoint = Endpoint(
-            sender=Sender(self._session),
+            session=self._session,
             account=self._new_account(_credentials(api_key, extra_headers)),
             base_url=bare_url,
             url_query=url_query,

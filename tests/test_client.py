@@ -923,7 +923,7 @@ async def test_a_loop_for_each_test(number: int, sandbox: Sandbox, leaks: None) 
     if number == 2:
         await client.aclose()
     else:
-        await here._session._bound.closes_with_loop.aclose()  # type: ignore[union-attr]
+        await here._session._bound.finalizer.aclose()  # type: ignore[union-attr]
 
 
 _OUTLIVES: dict[int, AsyncClient] = {}
@@ -1055,7 +1055,7 @@ async def test_a_secret_never_shows(
                 vars(pager),
             )
             shown += (f"{name}: {text!r}" for text in public)
-    assert "trying again" in logged.getvalue()
+    assert "retry 1 of 1" in logged.getvalue()
     shown.append(logged.getvalue())
     planted = (KEY, KEY.replace("/", "\\/"), "sk-planted%2F9f8e7d6c%2B5b4a%3D")
     leaked = [text for text in shown if any(form in text for form in planted)]

@@ -27,7 +27,6 @@ from asyncckpt import (
     Timeout,
 )
 from asyncckpt.protocol import retries
-from asyncckpt.protocol.retries import backoff
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.faults import Fault
 
@@ -45,6 +44,7 @@ KEY = "sk-kept-to-ourselves-1234"
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
+    monkeypatch.setattr(retries, "_FIRST_REFUSAL", 0.001)
 
 
 Connect = Callable[..., contextlib.AbstractAsyncContextManager[AsyncClient]]
@@ -196,7 +196,7 @@ def test_every_row_is_shown() -> None:
 
 def test_the_page_is_up_to_date() -> None:
     page = faults_table.PAGE.read_text("utf-8")
-    assert page == faults_table.with_table(page), "python tests/faults_table.py --write"
+    assert page == faults_table.with_table(page), "python -m support.faults_table --write"
     assert page.count(faults_table.BEGIN) == page.count(faults_table.END) == 1
 
 
@@ -468,7 +468,7 @@ async def test_a_lent_session_takes_nothing_of_its_own_to_another_origin(
     else:
         assert witness.heads == []
         assert isinstance(outcome.error, APIConnectionError)
-        assert "session that was lent" in str(outcome.error)
+        assert "lent session" in str(outcome.error)
     assert len(sandbox.requests) == 1
 
 
@@ -482,26 +482,26 @@ async def test_what_a_lent_session_adds_is_masked(sandbox: Sandbox, leaks: None)
     assert "what is ***?" in str(error)
 
 
-@pytest.mark.parametrize("retry_after", [None, 0])
-async def test_a_lone_request_pauses_between_refusals(
-    retry_after: int | None, sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+@shows("429-hint")
+async def test_a_hint_is_obeyed_without_using_up_retries(
+    sandbox: Sandbox, connect: Connect
 ) -> None:
-    paused: list[float] = []
+    job = sandbox.job_ids[0]
+    sandbox.inject(faults.RateLimited(retry_after_ms=2), times=20)
+    async with connect(max_retries=1, max_wait=20) as client:
+        outcome = await read(client, job)
+    assert outcome.error is None
+    assert sandbox.stats.refused == 0
+    assert sandbox.stats.requests == 20 + 3
 
-    async def pause(_: Any, seconds: float) -> None:
-        paused.append(seconds)
 
-    monkeypatch.setattr("asyncckpt.transport.sender._Sending._pause", pause)
-    monkeypatch.setattr("random.random", lambda: 1.0)
-    sandbox.inject(faults.RateLimited(retry_after=retry_after), times=None)
-    async with connect() as client:
-        outcome = await read(client, sandbox.job_ids[0])
-    assert isinstance(outcome.error, RateLimitError)
-    assert sandbox.stats.requests == 7
-    # Where the server says when, the pace of the whole client keeps to that.
-    assert paused == (
-        [backoff(retries, 1.0) for retries in range(6)] if retry_after is None else []
-    )
+async def test_a_hint_is_obeyed_no_longer_than_max_wait(sandbox: Sandbox, connect: Connect) -> None:
+    sandbox.inject(faults.RateLimited(retry_after=60), times=None)
+    async with connect(max_wait=50) as client:
+        error = (await read(client, sandbox.job_ids[0])).error
+    assert isinstance(error, RateLimitError)
+    assert sandbox.stats.requests == 1
+    assert any("max_wait is 50 s" in note for note in error.__notes__)
 
 
 async def test_a_request_that_waited_too_long_says_so(sandbox: Sandbox, connect: Connect) -> None:

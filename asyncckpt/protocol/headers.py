@@ -8,6 +8,13 @@ from typing import Final
 
 from asyncckpt.protocol.request import check_strings
 
+PUBLIC_HEADERS: Final[Mapping[str, str]] = {
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "User-Agent": "asyncckpt",
+}
+"""The headers of every request, and the only ones that follow a redirect to another origin."""
+
 _HEADERS_OF_THE_CONNECTION: Final = frozenset(
     {
         "connection",

@@ -88,7 +88,7 @@ class AsyncCheckpoints:
         query = self._endpoint.query(options, limit_query(limit))
         call = self._endpoint.call(path, query, options, RequestCounts())
         return Pager(
-            ListFetch(self._endpoint.sender, call, _checkpoint_list),
+            ListFetch(self._endpoint.session, call, _checkpoint_list),
             after=after,
             prefetch=self._endpoint.prefetch if prefetch is None else prefetch,
             max_records=max_records,
@@ -159,7 +159,7 @@ class AsyncCheckpoints:
 
         def fetch_of(job_id: object) -> Fetch[FineTuningJobCheckpoint]:
             call = self._endpoint.call(_checkpoints_path(job_id), query, options, counts)
-            return ListFetch(self._endpoint.sender, call, _checkpoint_list)
+            return ListFetch(self._endpoint.session, call, _checkpoint_list)
 
         return FanIn(
             jobs,

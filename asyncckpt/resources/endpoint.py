@@ -19,10 +19,12 @@ from asyncckpt.protocol.request import (
 from asyncckpt.records.base import HasId
 from asyncckpt.records.codec import ListDecoder
 from asyncckpt.streams.page import OnWire, Page, Unmade, ignore
-from asyncckpt.transport.sender import Account, Call, Sender
+from asyncckpt.transport.account import Account
+from asyncckpt.transport.attempt import Call
+from asyncckpt.transport.sender import send
 
 if TYPE_CHECKING:
-    pass
+    from asyncckpt.transport.session import SessionManager
 
 RecordT = TypeVar("RecordT", bound=HasId)
 
@@ -31,7 +33,7 @@ RecordT = TypeVar("RecordT", bound=HasId)
 class Endpoint:
     """What the resources of a client share: where to send, on whose account, how."""
 
-    sender: Sender
+    session: SessionManager
     account: Account
     base_url: str
     url_query: Mapping[str, str] = attrs.field(repr=False)
@@ -70,13 +72,13 @@ class ListFetch(Generic[RecordT]):
     """Gets the pages of one list: a `Fetch`.
 
     Args:
-        sender: Sends the requests.
+        session: Owns the connections.
         call: The request for the first page.
         decoder: Makes records of the bodies.
     """
 
-    def __init__(self, sender: Sender, call: Call, decoder: ListDecoder[RecordT]) -> None:
-        self._sender = sender
+    def __init__(self, session: SessionManager, call: Call, decoder: ListDecoder[RecordT]) -> None:
+        self._session = session
         self._call = call
         self._decoder = decoder
 
@@ -85,7 +87,7 @@ class ListFetch(Generic[RecordT]):
         first = self._call
         # The URL is in no variable, for error reports like to show those: it may hold a key.
         call = Call(with_after(first.url, cursor), first.account, first.options, first.counts)
-        return await self._sender.send(call, self._to_page, on_wire)
+        return await send(self._session, call, self._to_page, on_wire)
 
     async def _after(self, cursor: str) -> Page[RecordT]:
         return await self(cursor, ignore)

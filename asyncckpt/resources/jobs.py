@@ -17,6 +17,7 @@ from asyncckpt.resources.checkpoints import AsyncCheckpoints
 from asyncckpt.resources.endpoint import Endpoint, ListFetch, limit_query
 from asyncckpt.streams.page import ignore
 from asyncckpt.streams.pager import Pager
+from asyncckpt.transport.sender import send
 
 if TYPE_CHECKING:
     from asyncckpt.records.jobs import FineTuningJob
@@ -101,7 +102,7 @@ class AsyncJobs:
         query = self._endpoint.query(options, {**limit_query(limit), **_metadata_query(metadata)})
         call = self._endpoint.call("/fine_tuning/jobs", query, options, RequestCounts())
         return Pager(
-            ListFetch(self._endpoint.sender, call, _job_list()),
+            ListFetch(self._endpoint.session, call, _job_list()),
             after=after,
             prefetch=self._endpoint.prefetch if prefetch is None else prefetch,
             max_records=max_records,
@@ -150,8 +151,8 @@ class AsyncJobs:
         )
         query = self._endpoint.query(options, {})
         call = self._endpoint.call(f"/fine_tuning/jobs/{job}", query, options, RequestCounts())
-        return await self._endpoint.sender.send(
-            call, lambda response: _job().decode(response.content), ignore
+        return await send(
+            self._endpoint.session, call, lambda response: _job().decode(response.content), ignore
         )
 
 

@@ -1,10 +1,12 @@
-"""The API key: given as it is, or asked for."""
+"""Holds the API key: a fixed string, or the result of an async callable."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from asyncckpt.protocol.request import check_api_key
 
@@ -13,92 +15,109 @@ __all__ = ["APIKeySource", "Credentials"]
 APIKeySource = Callable[[], Awaitable[str]]
 """An async callable that returns a key: from a vault, a token endpoint, a rotating file."""
 
+_REMEMBERED_KEYS: Final = 8
+"""Keys to keep redacting after a rotation: a late response may repeat an earlier one."""
+
 
 class Credentials:
-    """The key of a client, never shown.
+    """The API key of an account. Only request headers ever contain it.
+
+    A key is referred to by its version, a number, so that no caller holds the key itself.
 
     Args:
-        api_key: The key; an async callable that returns it; or None if the headers carry it.
+        api_key: The key; an async callable that returns it; or None if the headers contain it.
 
     Raises:
-        TypeError: It is none of these.
-        ValueError: The key could not be sent.
+        TypeError: `api_key` is neither a string nor callable.
+        ValueError: The key cannot be sent in a header.
     """
 
     def __init__(self, api_key: str | APIKeySource | None) -> None:
         self._source: APIKeySource | None = None
-        self._key: str | None = None
+        self._keys: deque[str] = deque(maxlen=_REMEMBERED_KEYS)
+        self._version = 0
+        self._changed_at = 0
+        self._lock: asyncio.Lock | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         if callable(api_key):
             self._source = api_key
         elif api_key is not None:
-            self._key = check_api_key(api_key, "api_key")
-        self._times_asked = 0
-        self._asking: asyncio.Lock | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+            self._keys.append(check_api_key(api_key, "api_key"))
 
     def __repr__(self) -> str:
         return "Credentials(***)"
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not show anywhere."""
-        return () if self._key is None else (self._key,)
+        """The keys to redact: the current one and those before it."""
+        return tuple(self._keys)
 
     @property
-    def known(self) -> str | None:
-        """The key to send, if it need not be asked for."""
-        return self._key
+    def version(self) -> int:
+        """The number of the current key; it grows each time the callable returns a key."""
+        return self._version
 
     @property
-    def can_be_asked(self) -> bool:
-        """Whether there is a callable to ask for a key."""
+    def must_be_asked(self) -> bool:
+        """Whether the callable has to be called before the first request."""
+        return self._source is not None and not self._keys
+
+    @property
+    def can_renew(self) -> bool:
+        """Whether a callable can be asked for another key."""
         return self._source is not None
 
-    async def current(self) -> str | None:
-        """The key to send, or None to send none; asks for it if it has not been asked for yet.
+    def authorize(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Add the key to the headers of a request, if there is one."""
+        if not self._keys:
+            return headers
+        return {**headers, "Authorization": f"Bearer {self._keys[-1]}"}
 
-        Raises:
-            Exception: Whatever the callable raises.
-        """
-        if self._key is None and self._source is not None:
-            await self._ask(instead_of=None)
-        return self._key
+    async def renew(self, version: int) -> bool:
+        """Ask the callable for a key, unless a newer one than `version` has arrived meanwhile.
 
-    async def renew(self, refused: str | None) -> bool:
-        """Ask for another key, unless that happened since `refused` was sent.
+        However many requests ask at once, the callable is called once.
 
-        However many requests are refused at once, the callable is asked once.
+        Args:
+            version: The version of the key that the server rejected; the current version before
+                the first request.
 
         Returns:
             Whether there is another key now.
 
         Raises:
             Exception: Whatever the callable raises.
+            TypeError: The callable is not async, or its result is not a string.
+            ValueError: Its result cannot be sent in a header.
         """
         if self._source is None:
             return False
-        await self._ask(instead_of=refused)
-        return self._key != refused
-
-    async def _ask(self, instead_of: str | None) -> None:
-        times_asked = self._times_asked
         async with self._one_at_a_time():
-            if self._times_asked != times_asked or self._key != instead_of:
-                # Another request has asked meanwhile.
-                return
-            if self._source is not None:
-                asked: object = self._source()
-                if not inspect.isawaitable(asked):
-                    kind = type(asked).__name__
-                    # It may be the key, and error reports like to show the locals of frames.
-                    del asked
-                    raise TypeError(f"the api_key callable must be async, and not return {kind}")
-                self._key = check_api_key(await asked, "the api_key callable")
-                self._times_asked += 1
+            if self._version == version:
+                await self._ask(self._source)
+        return self._changed_at > version
+
+    async def _ask(self, source: APIKeySource) -> None:
+        asked: object = source()
+        if not inspect.isawaitable(asked):
+            kind = type(asked).__name__
+            # It may be the key, which must not stay in this frame.
+            del asked
+            raise TypeError(f"the api_key callable must be async, but it returned {kind}")
+        key = await asked
+        try:
+            checked = check_api_key(key, "the api_key callable")
+        except (TypeError, ValueError) as error:
+            del key
+            raise error.with_traceback(None) from None
+        self._version += 1
+        if not self._keys or checked != self._keys[-1]:
+            self._keys.append(checked)
+            self._changed_at = self._version
 
     def _one_at_a_time(self) -> asyncio.Lock:
         loop = asyncio.get_running_loop()
-        if self._asking is None or self._loop is not loop:
-            # A lock belongs to its event loop, and may have been left locked when that ended.
-            self._asking, self._loop = asyncio.Lock(), loop
-        return self._asking
+        if self._lock is None or self._loop is not loop:
+            # A lock belongs to an event loop, which may have ended while the lock was held.
+            self._lock, self._loop = asyncio.Lock(), loop
+        return self._lock

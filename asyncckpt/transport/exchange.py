@@ -45,6 +45,11 @@ class Exchange(Protocol):
     """Makes one GET request."""
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the session is closed."""
+        ...
+
+    @property
     def session_headers(self) -> Mapping[str, str]:
         """What a session adds to the headers of every request, wherever it goes."""
         ...
@@ -57,6 +62,7 @@ class Exchange(Protocol):
         timeout: Timeout,
         max_body_bytes: int,
         on_wire: Callable[[], None],
+        fresh: bool,
     ) -> Coroutine[object, object, Response]:
         """Make one GET request, and read the answer to its end.
 
@@ -66,6 +72,7 @@ class Exchange(Protocol):
             timeout: How long it may take.
             max_body_bytes: How long the decompressed body may be.
             on_wire: Called when the request has been written to a connection.
+            fresh: Whether to use a new connection.
 
         Raises:
             APIConnectionError: No answer came, or not a whole one.
@@ -95,6 +102,11 @@ class SessionExchange:
         added = {} if auth is None else {"Authorization": auth.encode()}
         return {**self._session.headers, **added}
 
+    @property
+    def is_closed(self) -> bool:
+        """See `Exchange.is_closed`."""
+        return self._session.closed
+
     async def get(
         self,
         url: str,
@@ -103,6 +115,7 @@ class SessionExchange:
         timeout: Timeout,
         max_body_bytes: int,
         on_wire: Callable[[], None],
+        fresh: bool,
     ) -> Response:
         """See `Exchange.get`."""
         request = Request("GET", url)
@@ -126,7 +139,7 @@ class SessionExchange:
                 # Read to its end it has freed its connection; otherwise this closes that.
                 answer.close()
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise _translated(error, timeout, request) from None
+            raise translated(error, timeout, request) from None
         return _response(answer.status, answer.headers, body, request, is_whole)
 
     def _proxy_for(self, url: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
@@ -151,6 +164,11 @@ class PoolExchange:
         self._origins: dict[str, aiohttp.ClientRequest] = {}
         self._used: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
 
+    @property
+    def is_closed(self) -> bool:
+        """See `Exchange.is_closed`."""
+        return self._session.closed
+
     async def get(
         self,
         url: str,
@@ -159,6 +177,7 @@ class PoolExchange:
         timeout: Timeout,
         max_body_bytes: int,
         on_wire: Callable[[], None],
+        fresh: bool,
     ) -> Response:
         """See `Exchange.get`."""
         request = Request("GET", url)
@@ -180,7 +199,7 @@ class PoolExchange:
             OSError,
             ValueError,
         ) as error:
-            raise _translated(error, timeout, request) from None
+            raise translated(error, timeout, request) from None
         return _response(answer.code, answer.headers, body, request, is_whole)
 
     def _prepare(self, url: str, headers: Mapping[str, str]) -> tuple[aiohttp.ClientRequest, bytes]:
@@ -280,7 +299,7 @@ def _aiohttp_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:
     )
 
 
-def _translated(error: Exception, timeout: Timeout, request: Request) -> APIConnectionError:
+def translated(error: Exception, timeout: Timeout, request: Request) -> APIConnectionError:
     """The error that a caller sees.
 
     It has no cause: exceptions of aiohttp carry the request's headers, and the key in them.

@@ -1,4 +1,4 @@
-"""The retry budget: a bound on the retries of a whole client."""
+"""Bounds the retries of a whole client."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ __all__ = ["RetryBudget"]
 
 
 class RetryBudget:
-    """A bound on the retries of a whole client, after the AWS SDKs' standard retry mode.
+    """A token bucket for retries, as in the AWS SDKs' standard retry mode.
 
-    Retries draw on a bucket that successes fill up again, so that they cannot pile up on a server
-    that is down.
+    Retries take tokens and successes return them, so that retries cannot pile up on a server that
+    is down.
 
     Args:
-        capacity: What the bucket holds, and holds to begin with.
+        capacity: The most tokens it holds, and the number it starts with.
     """
 
     RETRY_COST = 5
@@ -26,16 +26,16 @@ class RetryBudget:
         self.available = capacity
 
     def acquire(self, cost: int = RETRY_COST) -> bool:
-        """Take the cost of a retry. False: the budget is used up, do not retry."""
+        """Take the tokens for a retry.
+
+        Returns:
+            Whether there were enough; otherwise none are taken.
+        """
         if cost > self.available:
             return False
         self.available -= cost
         return True
 
-    def refund(self, cost: int) -> None:
-        """Give back what a retry has cost that has succeeded."""
-        self.available = min(self.capacity, self.available + cost)
-
-    def success(self) -> None:
-        """Note a request that succeeded at the first attempt."""
-        self.refund(self._SUCCESS)
+    def succeeded(self, paid: int) -> None:
+        """Return the tokens that a call took for its last retry; 1 if it took none."""
+        self.available = min(self.capacity, self.available + (paid or self._SUCCESS))

@@ -1,10 +1,7 @@
-"""The session manager: owns an `aiohttp.ClientSession`, or uses one that it was lent.
+"""Owns an `aiohttp.ClientSession`, or uses a lent one, and closes without leaving anything behind.
 
-It makes single requests through it, and leaves nothing behind when it is closed. How a request is
-made stands in `exchange`, when and how often in `sender`; no other room knows aiohttp.
-
-Everything that belongs to an event loop is made when that loop first sends a request. A client that
-is used under a second loop, after the first has ended, simply starts anew there.
+Everything that belongs to an event loop is created by the first request under that loop. A client
+that is used under a second loop, after the first has ended, starts anew there.
 """
 
 from __future__ import annotations
@@ -12,23 +9,21 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from inspect import isasyncgen
+from types import TracebackType
 
 import aiohttp
 import attrs
 
+from asyncckpt.transport.attempt import CLOSED
 from asyncckpt.transport.exchange import Exchange, PoolExchange, SessionExchange, is_mocked
 
 __all__ = ["SessionManager", "check_session"]
 
-_T = TypeVar("_T")
-
-_CLOSED: Final = "this client is closed; make a new AsyncClient"
-
 
 @attrs.define(eq=False)
-class _LoopBound:
+class LoopBound:
     """What belongs to one event loop."""
 
     loop: asyncio.AbstractEventLoop
@@ -37,7 +32,7 @@ class _LoopBound:
     sending: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
     ended: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
     all_ended: asyncio.Event = attrs.field(factory=asyncio.Event)
-    closes_with_loop: AsyncGenerator[None, None] | None = None
+    finalizer: AsyncGenerator[None, None] | None = None
 
 
 async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -77,7 +72,7 @@ class SessionManager:
         self._ssl = ssl
         self._trust_env = trust_env
         self._trace_configs = list(trace_configs)
-        self._bound: _LoopBound | None = None
+        self._bound: LoopBound | None = None
         self._is_closed = False
 
     @property
@@ -86,9 +81,9 @@ class SessionManager:
         return self._is_closed
 
     async def aclose(self) -> None:
-        """End all requests under way, and close the session unless it was lent.
+        """Cancel all requests under way, and close the session unless it was lent.
 
-        The requests fail with RuntimeError. It may be called again, and does nothing then.
+        The requests fail with RuntimeError. Calling it again does nothing.
         """
         self._is_closed = True
         bound, self._bound = self._bound, None
@@ -98,40 +93,44 @@ class SessionManager:
         bound.ended = bound.sending - {_this_task()}
         for task in bound.ended:
             task.cancel()
-        if bound.closes_with_loop is not None:
-            await bound.closes_with_loop.aclose()
+        if bound.finalizer is not None:
+            # Closed outside of the generator: the loop may be finalizing that at the same time.
+            await bound.session.close()
+            if isasyncgen(bound.finalizer) and not bound.finalizer.ag_running:
+                await bound.finalizer.aclose()
         if bound.ended:
             await bound.all_ended.wait()
 
-    async def run(self, send: Callable[[Exchange], Coroutine[object, object, _T]]) -> _T:
-        """Run what sends requests, so that closing the session ends it.
+    def lease(self) -> Lease:
+        """Return the exchange for the block of an ``async with``.
 
-        Args:
-            send: Sends requests with the exchange that it is given.
+        Closing the session cancels what the block awaits, and the block raises RuntimeError.
 
         Raises:
             RuntimeError: The session is closed, now or meanwhile, or another event loop uses it.
         """
+        return Lease(self)
+
+    async def enter_loop(self) -> LoopBound:
+        """Return what belongs to the running event loop; made at the first request.
+
+        Raises:
+            RuntimeError: The session is closed, or another running event loop uses it.
+        """
         bound = self._bound
-        if bound is None or bound.loop is not asyncio.get_running_loop():
-            bound = await self._enter_loop()
-        exchange = SessionExchange(bound.session) if is_mocked() else bound.exchange
-        task = _this_task()
-        bound.sending.add(task)
-        try:
-            return await send(exchange)
-        except asyncio.CancelledError:
-            # As in asyncio.timeout(): if somebody else cancelled the task too, that comes first.
-            if task in bound.ended and not task.uncancel():
-                raise RuntimeError(_CLOSED) from None
-            raise
-        finally:
-            bound.sending.discard(task)
-            bound.ended.discard(task)
-            if self._is_closed and not bound.ended:
-                bound.all_ended.set()
-            # A task that is cancelled keeps the traceback, which refers to this frame.
-            del task
+        if bound is not None and bound.loop is asyncio.get_running_loop():
+            return bound
+        if self._is_closed:
+            raise RuntimeError(CLOSED)
+        if bound is not None and bound.loop.is_running():
+            raise RuntimeError(
+                "this client is in use by another running event loop; make one client for each"
+            )
+        self._bound = bound = self._bind(asyncio.get_running_loop())
+        if self._lent is None:
+            bound.finalizer = _close_with_loop(bound.session)
+            await anext(bound.finalizer)
+        return bound
 
     @property
     def connection_limit(self) -> float:
@@ -140,33 +139,53 @@ class SessionManager:
             return self._connection_limit
         return (self._lent.connector.limit if self._lent.connector else 0) or math.inf
 
-    async def _enter_loop(self) -> _LoopBound:
-        if self._is_closed:
-            raise RuntimeError(_CLOSED)
-        if self._bound is not None and self._bound.loop.is_running():
-            raise RuntimeError(
-                "this client is in use by another running event loop; make one client for each"
-            )
-        self._bound = bound = self._bind(asyncio.get_running_loop())
-        if self._lent is None:
-            bound.closes_with_loop = _close_with_loop(bound.session)
-            await anext(bound.closes_with_loop)
-        return bound
-
-    def _bind(self, loop: asyncio.AbstractEventLoop) -> _LoopBound:
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> LoopBound:
         _make_large_blocks_cheap()
         if self._lent is not None:
-            return _LoopBound(loop, self._lent, SessionExchange(self._lent))
+            return LoopBound(loop, self._lent, SessionExchange(self._lent))
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connection_limit, ssl=self._ssl),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=self._trace_configs,
         )
-        if self._trust_env or self._trace_configs:
+        if self._trust_env or self._trace_configs or is_mocked():
             exchange: Exchange = SessionExchange(session, uses_env_proxies=self._trust_env)
         else:
             exchange = PoolExchange(session)
-        return _LoopBound(loop, session, exchange)
+        return LoopBound(loop, session, exchange)
+
+
+class Lease:
+    """The use of a session by one task, as an ``async with`` block."""
+
+    def __init__(self, manager: SessionManager) -> None:
+        self._manager = manager
+
+    async def __aenter__(self) -> Exchange:
+        """Note that the task sends a request, and return the exchange to send it with."""
+        self._bound = await self._manager.enter_loop()
+        self._task = _this_task()
+        self._bound.sending.add(self._task)
+        return self._bound.exchange
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the use; a cancellation by `SessionManager.aclose` becomes RuntimeError."""
+        bound, task = self._bound, self._task
+        was_ended = task in bound.ended
+        bound.sending.discard(task)
+        bound.ended.discard(task)
+        if self._manager.is_closed and not bound.ended:
+            bound.all_ended.set()
+        # A cancelled task keeps the traceback, which refers to this object.
+        del self._bound, self._task
+        # As in asyncio.timeout(): if somebody else cancelled the task too, that comes first.
+        if was_ended and kind is asyncio.CancelledError and not task.uncancel():
+            raise RuntimeError(CLOSED) from None
 
 
 def check_session(session: object, ssl_context: object, trace_configs: Iterable[object]) -> None:

@@ -1,7 +1,7 @@
 """What can go wrong between client and server, what the client does, and what its user sees.
 
 One table for two readers: `test_faults` shows every row over a real socket, and ``docs/faults.md``
-holds it as a page. After a change: ``python tests/faults_table.py --write``.
+holds it as a page. After a change: ``python -m support.faults_table --write``.
 """
 
 import sys
@@ -29,7 +29,7 @@ from asyncckpt.testing import faults
 from asyncckpt.testing.faults import Fault
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
-BEGIN = "<!-- The table is made from tests/faults_table.py. -->\n"
+BEGIN = "<!-- The table is made from tests/support/faults_table.py. -->\n"
 END = "<!-- The end of the table. -->\n"
 
 MAX_BODY_BYTES = 1 << 20
@@ -393,17 +393,22 @@ TABLE = (
     Row("422", "422", "", UnprocessableEntityError, variants=statuses(422)),
     Row(
         "429",
-        "429, with or without hints",
-        "Slows down all requests of the client to what the server bears; obeys the hints",
+        "429 without a hint",
+        "Slows down all requests of the client to what the server accepts",
         RateLimitError,
         retried=True,
         variants=(
             (faults.RateLimited(),),
-            (faults.RateLimited(retry_after=0),),
-            (faults.RateLimited(retry_after_ms=2),),
             (faults.RateLimited(), faults.EndlessBody()),
             (faults.Status(429, body="slow down"),),
         ),
+    ),
+    Row(
+        "429-hint",
+        "429 that says when to come back (`Retry-After`, `retry-after-ms`)",
+        "Waits that long, for at most `max_wait` seconds; this does not use up retries",
+        RateLimitError,
+        retried=True,
     ),
     Row(
         "429-nonsense",
@@ -553,7 +558,7 @@ def main() -> None:
     if sys.argv[1:] == ["--write"]:
         PAGE.write_text(with_table(page), "utf-8")
     elif page != with_table(page):
-        sys.exit("docs/faults.md is out of date: python tests/faults_table.py --write")
+        sys.exit("docs/faults.md is out of date: python -m support.faults_table --write")
 
 
 if __name__ == "__main__":

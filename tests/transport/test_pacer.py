@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from asyncckpt.protocol.hints import RateLimitHints
 from asyncckpt.transport.gate import Gate
 from asyncckpt.transport.pacer import Pacer
-from asyncckpt.transport.retry_budget import RetryBudget
 
 from support.limiters import (
     ConcurrencyLimit,
@@ -407,32 +406,6 @@ def test_whatever_happens_the_pacer_lets_the_next_one_out(
 
 
 # -- the retry budget -------------------------------------------------------------------------
-
-
-def test_the_retry_budget_bounds_the_retries_and_successes_fill_it() -> None:
-    budget = RetryBudget(20)
-    assert budget.acquire()
-    assert budget.acquire(RetryBudget.TIMEOUT_RETRY_COST)
-    assert budget.acquire()
-    assert not budget.acquire()
-    budget.refund(RetryBudget.RETRY_COST)
-    assert budget.acquire()
-    for _ in range(5):
-        budget.success()
-    assert budget.acquire()
-    assert not budget.acquire()
-
-
-def test_the_retry_budget_never_holds_more_than_its_capacity() -> None:
-    budget = RetryBudget(10)
-    budget.success()
-    budget.refund(100)
-    assert budget.available == 10
-
-
-def test_a_negative_retry_budget_is_an_error() -> None:
-    with pytest.raises(ValueError, match="must not be negative"):
-        RetryBudget(-1)
 
 
 # -- the gate, on a real loop -----------------------------------------------------------------

@@ -1,0 +1,37 @@
+"""The token bucket for retries."""
+
+import pytest
+
+from asyncckpt.transport.retry_budget import RetryBudget
+
+
+def test_retries_take_tokens_and_successes_return_them() -> None:
+    budget = RetryBudget(20)
+    assert budget.acquire()
+    assert budget.acquire(RetryBudget.TIMEOUT_RETRY_COST)
+    assert budget.acquire()
+    assert not budget.acquire()
+    budget.succeeded(paid=RetryBudget.RETRY_COST)
+    assert budget.acquire()
+    for _ in range(5):
+        budget.succeeded(paid=0)
+    assert budget.acquire()
+    assert not budget.acquire()
+
+
+def test_a_retry_that_cannot_be_paid_for_takes_nothing() -> None:
+    budget = RetryBudget(9)
+    assert not budget.acquire(RetryBudget.TIMEOUT_RETRY_COST)
+    assert budget.available == 9
+
+
+def test_it_never_holds_more_than_its_capacity() -> None:
+    budget = RetryBudget(10)
+    budget.succeeded(paid=0)
+    budget.succeeded(paid=100)
+    assert budget.available == 10
+
+
+def test_a_negative_capacity_is_an_error() -> None:
+    with pytest.raises(ValueError, match="must not be negative"):
+        RetryBudget(-1)
