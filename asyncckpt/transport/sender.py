@@ -94,6 +94,8 @@ class _Sending(Generic[_T]):
                 return self._accepted(self._decoded(outcome))
             except APIError as error:
                 failure = error.with_traceback(None)
+                # What it was raised from holds the whole response.
+                failure.__context__ = None
             try:
                 if not await self._prepare_another(failure):
                     raise failure

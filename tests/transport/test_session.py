@@ -1,0 +1,185 @@
+"""The session manager: leases, closing, event loops that end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from asyncckpt import AsyncClient
+from asyncckpt.testing import Sandbox, faults
+from asyncckpt.transport.session import SessionManager
+
+
+def manager(session: aiohttp.ClientSession | None = None) -> SessionManager:
+    return SessionManager(
+        session=session, connection_limit=7, ssl=True, trust_env=False, trace_configs=[]
+    )
+
+
+async def test_a_lease_gives_the_same_exchange_each_time(leaks: None) -> None:
+    session = manager()
+    async with session.lease() as first, session.lease() as second:
+        assert first is second
+    await session.aclose()
+    assert session.is_closed
+
+
+async def test_a_closed_session_leases_nothing(leaks: None) -> None:
+    session = manager()
+    await session.aclose()
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        async with session.lease():
+            pass
+
+
+async def test_closing_cancels_what_a_lease_awaits(leaks: None) -> None:
+    session = manager()
+    waiting = asyncio.Event()
+
+    async def use() -> None:
+        async with session.lease():
+            waiting.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(use())
+    await waiting.wait()
+    await session.aclose()
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        await task
+    assert not task.cancelling()
+
+
+async def test_a_cancellation_by_the_caller_stays_one(leaks: None) -> None:
+    session = manager()
+    waiting = asyncio.Event()
+
+    async def use() -> None:
+        async with session.lease():
+            waiting.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(use())
+    await waiting.wait()
+    task.cancel()
+    await session.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_task_may_close_the_session_that_it_uses(leaks: None) -> None:
+    session = manager()
+    async with session.lease():
+        await session.aclose()
+    assert session.is_closed
+
+
+async def test_closing_twice_at_once_is_harmless(leaks: None) -> None:
+    session = manager()
+    async with session.lease():
+        pass
+    await asyncio.gather(session.aclose(), session.aclose())
+
+
+async def test_closing_with_a_lent_session_ends_the_requests_and_keeps_the_session(
+    sandbox: Sandbox, leaks: None
+) -> None:
+    sandbox.inject(faults.Hang(), times=None)
+    async with aiohttp.ClientSession() as lent:
+        client = sandbox.client(session=lent)
+        listing = [
+            asyncio.ensure_future(client.fine_tuning.jobs.retrieve(job))
+            for job in sandbox.job_ids[:3]
+        ]
+        while sandbox.stats.in_flight < 3:
+            await asyncio.sleep(0)
+        await client.aclose()
+        for task in listing:
+            with pytest.raises(RuntimeError, match="this client is closed"):
+                await task
+        assert not lent.closed
+
+
+async def test_the_connection_limit_is_that_of_the_connector(leaks: None) -> None:
+    assert manager().connection_limit == 7
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=3)) as small,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as unlimited,
+    ):
+        assert manager(small).connection_limit == 3
+        assert manager(unlimited).connection_limit == math.inf
+        client = AsyncClient(api_key="sk-sandbox", session=small)
+        assert client._endpoint.account.gate.pacer.delay(0.0) == 0.0
+        for _ in range(3):
+            client._endpoint.account.gate.pacer.sent(0.0)
+        assert client._endpoint.account.gate.pacer.delay(0.0) == math.inf
+
+
+class TestLoopsThatEnd:
+    """Nothing is logged, and nothing stays open, when a loop ends while a client is open."""
+
+    def logged(self, main: Any) -> list[dict[str, Any]]:
+        contexts: list[dict[str, Any]] = []
+
+        async def watched() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda _, it: contexts.append(it))
+            await main()
+
+        asyncio.run(watched())
+        return contexts
+
+    @pytest.mark.parametrize("clients", [1, 3])
+    def test_inside_an_async_generator(self, clients: int) -> None:
+        async def lifespan(sandbox: Sandbox) -> AsyncIterator[AsyncClient]:
+            async with contextlib.AsyncExitStack() as stack:
+                for _ in range(clients):
+                    client = await stack.enter_async_context(sandbox.client())
+                    await client.fine_tuning.jobs.list()
+                    yield client
+
+        async def main() -> None:
+            async with Sandbox() as sandbox:
+                kept = [lifespan(sandbox) for _ in range(4)]
+                for generator in kept:
+                    for _ in range(clients):
+                        await anext(generator)
+                # The loop closes them all at the same time.
+                asyncio.get_running_loop().kept = kept  # type: ignore[attr-defined]
+
+        assert self.logged(main) == []
+
+    def test_with_a_client_that_nobody_closes(self) -> None:
+        async def main() -> None:
+            async with Sandbox() as sandbox:
+                client = sandbox.client()
+                await client.fine_tuning.jobs.list()
+                asyncio.get_running_loop().kept = client  # type: ignore[attr-defined]
+
+        assert self.logged(main) == []
+
+    @pytest.mark.parametrize("created", ["before", "after"])
+    def test_whichever_generator_the_loop_closes_first(self, created: str) -> None:
+        async def main() -> None:
+            async with Sandbox() as sandbox:
+                client = sandbox.client()
+
+                async def closing() -> AsyncIterator[None]:
+                    try:
+                        yield
+                    finally:
+                        await client.aclose()
+
+                generator = closing()
+                if created == "before":
+                    await anext(generator)
+                await client.fine_tuning.jobs.list()
+                if created == "after":
+                    await anext(generator)
+                asyncio.get_running_loop().kept = [client, generator]  # type: ignore[attr-defined]
+
+        assert self.logged(main) == []
