@@ -40,6 +40,14 @@ def tests_lowest(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+@nox.session(python=NEWEST)
+def tests_next(session: nox.Session) -> None:
+    """Run the tests with the newest pre-release of aiohttp that the package admits."""
+    session.install(".[cli]", *group("tests"))
+    session.install("--pre", "--upgrade", "aiohttp<4")
+    session.run("pytest", *session.posargs)
+
+
 @nox.session(python=OLDEST)
 def coverage(session: nox.Session) -> None:
     session.install(".[cli]", *group("tests"))
@@ -54,6 +62,7 @@ def lint(session: nox.Session) -> None:
     session.install(*group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
 
 
 @nox.session(python=OLDEST)
