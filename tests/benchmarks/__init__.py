@@ -1,1 +1,1 @@
-"""asyncckpt measured beside the official SDK and a loop written by hand: `nox -s bench`."""
+"""asyncckpt measured beside the official SDK and hand-written code: `nox -s bench`."""

@@ -1,396 +1,52 @@
-"""The clients that are compared, each used as its documentation would have it."""
+"""The clients that are compared, each used as its documentation shows."""
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import functools
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from urllib.parse import urlencode, urlsplit
 
 from .data import id_at, parse_job_id
+from .decoders import PAGE, typed_page_decoder
 
 if TYPE_CHECKING:
-    import aiohttp
-    import openai
-
-    from asyncckpt import AsyncClient, FineTuningJobCheckpoint
-    from asyncckpt.records.codec import ListDecoder
-
-PAGE: Final = 100
-KEY: Final = "sk-benchmark-0123456789abcdef"
-
-Work = Callable[[], Awaitable[None]]
-Keep = Callable[[str], object]
-"""Takes the id of each record, where a run checks them."""
-
-
-class Peer(Protocol):
-    """What every client is asked to do."""
-
-    async def read(self, job: str) -> int:
-        """Read a job record by record; return how many there were."""
-        ...
-
-    async def read_with_work(self, job: str, work: Work) -> None:
-        """Read a job page by page, and do some work after each."""
-        ...
-
-    async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
-        """Read many jobs at once; return how many records there were."""
-        ...
-
-    async def check_many(
-        self, jobs: Sequence[str], concurrency: int, keep: Keep, limit: int
-    ) -> int:
-        """Read many jobs, pass on every record's id, and return how many jobs failed."""
-        ...
-
-    async def hold(self, job: str) -> list[Any]:
-        """Read a job into a list."""
-        ...
-
-
-class Asyncckpt:
-    """asyncckpt, at its defaults."""
-
-    def __init__(self, client: AsyncClient, prefetch: int) -> None:
-        self._checkpoints = client.fine_tuning.jobs.checkpoints
-        self._prefetch = prefetch
-
-    async def read(self, job: str) -> int:
-        records = 0
-        async for _ in self._checkpoints.list(job, limit=PAGE):
-            records += 1
-        return records
-
-    async def read_with_work(self, job: str, work: Work) -> None:
-        pager = self._checkpoints.list(job, limit=PAGE, prefetch=self._prefetch)
-        async for page in pager.pages():
-            # Records are made when they are asked for; their cost is part of the comparison.
-            assert page.data
-            await work()
-
-    async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
-        records = 0
-        async for _ in self._checkpoints.list_many(jobs, concurrency=concurrency, limit=PAGE):
-            records += 1
-        return records
-
-    async def check_many(
-        self, jobs: Sequence[str], concurrency: int, keep: Keep, limit: int
-    ) -> int:
-        stream = self._checkpoints.list_many(
-            jobs, concurrency=concurrency, limit=limit, on_error="collect"
-        )
-        async for checkpoint in stream:
-            keep(checkpoint.id)
-        return len(stream.failures)
-
-    async def hold(self, job: str) -> list[Any]:
-        return [checkpoint async for checkpoint in self._checkpoints.list(job, limit=PAGE)]
-
-
-@contextlib.asynccontextmanager
-async def open_asyncckpt(base_url: str, prefetch: int = 1) -> AsyncIterator[Peer]:
     from asyncckpt import AsyncClient
 
-    async with AsyncClient(api_key=KEY, base_url=base_url) as client:
-        yield Asyncckpt(client, prefetch)
+KEY: Final = "sk-benchmark-0123456789abcdef"
+
+Keep = Callable[[str], object]
+"""Receives the id of each record."""
 
 
-class Handwritten:
-    """aiohttp and orjson in a loop: no types, no retries, no pacing, nothing checked."""
+class Peer(abc.ABC):
+    """A client; what it has no call for is done the way one writes it by hand."""
 
-    def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
-        import orjson
+    @abc.abstractmethod
+    def pages(self, job: str, limit: int | None = PAGE) -> AsyncIterator[Sequence[Any]]:
+        """Yield the records of a job page by page."""
 
-        self._session = session
-        self._base_url = base_url
-        self._loads = orjson.loads
-
-    async def read(self, job: str) -> int:
-        url = f"{self._base_url}/fine_tuning/jobs/{job}/checkpoints"
-        params = {"limit": str(PAGE)}
+    async def read(self, job: str, limit: int | None = PAGE) -> int:
+        """Loop over the records of a job; return their number."""
         records = 0
-        while True:
-            async with self._session.get(url, params=params) as response:
-                page = self._loads(await response.read())
-            for _ in page["data"]:
-                records += 1
-            if not page["has_more"]:
-                return records
-            params["after"] = page["data"][-1]["id"]
-
-    async def read_with_work(self, job: str, work: Work) -> None:
-        url = f"{self._base_url}/fine_tuning/jobs/{job}/checkpoints"
-        params = {"limit": str(PAGE)}
-        while True:
-            async with self._session.get(url, params=params) as response:
-                page = self._loads(await response.read())
-            await work()
-            if not page["has_more"]:
-                return
-            params["after"] = page["data"][-1]["id"]
-
-    async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
-        return await _gather(self.read, jobs, concurrency)
-
-    async def check_many(
-        self, jobs: Sequence[str], concurrency: int, keep: Keep, limit: int
-    ) -> int:
-        raise NotImplementedError("it retries nothing, and would lose nearly every job")
-
-    async def hold(self, job: str) -> list[Any]:
-        url = f"{self._base_url}/fine_tuning/jobs/{job}/checkpoints"
-        params = {"limit": str(PAGE)}
-        records: list[Any] = []
-        while True:
-            async with self._session.get(url, params=params) as response:
-                page = self._loads(await response.read())
-            records.extend(page["data"])
-            if not page["has_more"]:
-                return records
-            params["after"] = page["data"][-1]["id"]
-
-
-@contextlib.asynccontextmanager
-async def open_handwritten(base_url: str) -> AsyncIterator[Peer]:
-    import aiohttp
-
-    headers = {"Authorization": f"Bearer {KEY}"}
-    # The default of 100 connections would hold it back at a concurrency of 200.
-    connector = aiohttp.TCPConnector(limit=256)
-    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-        yield Handwritten(session, base_url)
-
-
-@contextlib.asynccontextmanager
-async def open_handwritten_tuned(base_url: str) -> AsyncIterator[Peer]:
-    keep_large_blocks()
-    async with open_handwritten(base_url) as peer:
-        yield peer
-
-
-def keep_large_blocks() -> None:
-    """What asyncckpt does with its first request; see `asyncckpt.transport.session`."""
-    bytes(2**20)
-
-
-class BareSocket(asyncio.Protocol):
-    """A connection that knows all requests beforehand, and parses but the length of an answer.
-
-    What it takes is what the event loop, the sockets and the server take.
-    """
-
-    def __init__(self, base_url: str, prefetch: int) -> None:
-        url = urlsplit(base_url)
-        self._host, self._path = url.netloc, url.path
-        self._prefetch = prefetch
-        self._requests: deque[bytes] = deque()
-        self._may_send = 0
-        self._is_busy = False
-        self._missing = 0
-        self._parts: list[bytes] = []
-        self._pages: deque[bytes] = deque()
-        self._arrived = asyncio.Event()
-
-    async def connect(self) -> None:
-        name, _, port = self._host.partition(":")
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_connection(lambda: self, name, int(port))
-
-    def close(self) -> None:
-        self._transport.close()
-
-    async def pages(self, job: str) -> AsyncIterator[bytes]:
-        """The bodies of a job's pages, as many of them fetched ahead as asyncckpt would."""
-        path = f"{self._path}/fine_tuning/jobs/{job}/checkpoints?limit={PAGE}"
-        _, records = parse_job_id(job)
-        paths = [path] + [f"{path}&after={id_at(job, n - 1)}" for n in range(PAGE, records, PAGE)]
-        head = f" HTTP/1.1\r\nHost: {self._host}\r\n\r\n"
-        self._requests.extend(f"GET {path}{head}".encode() for path in paths)
-        self._may_send = self._prefetch
-        for _ in paths:
-            self._may_send += 1
-            self._send_next()
-            while not self._pages:
-                self._arrived.clear()
-                await self._arrived.wait()
-            yield self._pages.popleft()
-
-    def data_received(self, data: bytes) -> None:
-        if not self._missing:
-            head, _, data = data.partition(b"\r\n\r\n")
-            self._missing = int(head.partition(b"Content-Length: ")[2].split()[0])
-        self._parts.append(data)
-        self._missing -= len(data)
-        if not self._missing:
-            self._is_busy = False
-            self._send_next()
-            self._pages.append(b"".join(self._parts))
-            self._parts.clear()
-            self._arrived.set()
-
-    def _send_next(self) -> None:
-        if self._requests and self._may_send and not self._is_busy:
-            self._is_busy = True
-            self._may_send -= 1
-            self._transport.write(self._requests.popleft())
-
-
-def list_decoder() -> ListDecoder[FineTuningJobCheckpoint]:
-    """What asyncckpt decodes its pages with, by itself."""
-    from asyncckpt.records.checkpoints import (
-        FineTuningJobCheckpoint,
-        ListFineTuningJobCheckpointsResponse,
-    )
-    from asyncckpt.records.codec import ListDecoder
-
-    return ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
-
-
-def records_of(
-    decoder: ListDecoder[FineTuningJobCheckpoint], body: bytes
-) -> list[FineTuningJobCheckpoint]:
-    """Both steps of decoding, one right after the other."""
-    return decoder.to_records(decoder.parse(body).data)
-
-
-class NoClient:
-    """The floor: bare sockets, and asyncckpt's decoder where records are asked for."""
-
-    def __init__(self, base_url: str, prefetch: int) -> None:
-        self._new_socket = functools.partial(BareSocket, base_url, prefetch)
-        self._sockets: list[BareSocket] = []
-        self._decoder = list_decoder()
-
-    async def _connected(self, number: int) -> list[BareSocket]:
-        while len(self._sockets) < number:
-            socket = self._new_socket()
-            await socket.connect()
-            self._sockets.append(socket)
-        return self._sockets[:number]
-
-    def close(self) -> None:
-        for socket in self._sockets:
-            socket.close()
-
-    async def read(self, job: str) -> int:
-        [socket] = await self._connected(1)
-        return await self._count(socket, job)
-
-    async def read_unseen(self, job: str) -> None:
-        """Receive a job's pages, and look at none."""
-        await self.read_with_work(job, _no_work)
-
-    async def read_with_work(self, job: str, work: Work) -> None:
-        [socket] = await self._connected(1)
-        async for _ in socket.pages(job):
-            await work()
-
-    async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
-        left = iter(jobs)
-
-        async def read_what_is_left(socket: BareSocket) -> int:
-            return sum([await self._count(socket, job) for job in left])
-
-        sockets = await self._connected(concurrency)
-        return sum(await asyncio.gather(*map(read_what_is_left, sockets)))
-
-    async def _count(self, socket: BareSocket, job: str) -> int:
-        records = 0
-        async for page in socket.pages(job):
-            for _ in records_of(self._decoder, page):
+        async for page in self.pages(job, limit):
+            for _ in page:
                 records += 1
         return records
 
-    async def check_many(
-        self, jobs: Sequence[str], concurrency: int, keep: Keep, limit: int
-    ) -> int:
-        raise NotImplementedError("it retries nothing, and would lose nearly every job")
-
-    async def hold(self, job: str) -> list[Any]:
-        raise NotImplementedError("its records are asyncckpt's")
-
-
-async def _no_work() -> None:
-    pass
-
-
-@contextlib.asynccontextmanager
-async def open_no_client(base_url: str, prefetch: int = 1) -> AsyncIterator[NoClient]:
-    keep_large_blocks()
-    no_client = NoClient(base_url, prefetch)
-    try:
-        yield no_client
-    finally:
-        no_client.close()
-
-
-class OfficialSDK:
-    """The official SDK, by its automatic pagination."""
-
-    def __init__(self, client: openai.AsyncOpenAI) -> None:
-        self._checkpoints = client.fine_tuning.jobs.checkpoints
-
-    async def read(self, job: str) -> int:
-        records = 0
-        async for _ in self._checkpoints.list(job, limit=PAGE):
-            records += 1
-        return records
-
-    async def read_with_work(self, job: str, work: Work) -> None:
-        page = await self._checkpoints.list(job, limit=PAGE)
-        async for _ in page.iter_pages():
-            await work()
-
     async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
+        """Loop over the records of many jobs; return their number."""
         return await _gather(self.read, jobs, concurrency)
 
     async def check_many(
-        self, jobs: Sequence[str], concurrency: int, keep: Keep, limit: int
+        self, jobs: Sequence[str], concurrency: int, limit: int, keep: Keep
     ) -> int:
-        import openai
-
-        async def read_or_lose(job: str) -> int:
-            try:
-                async for checkpoint in self._checkpoints.list(job, limit=limit):
-                    keep(checkpoint.id)
-            except openai.APIError:
-                return 1
-            return 0
-
-        return await _gather(read_or_lose, jobs, concurrency)
-
-    async def hold(self, job: str) -> list[Any]:
-        return [checkpoint async for checkpoint in self._checkpoints.list(job, limit=PAGE)]
-
-
-@contextlib.asynccontextmanager
-async def open_sdk_httpx(base_url: str, max_retries: int = 2) -> AsyncIterator[Peer]:
-    import openai
-
-    async with openai.AsyncOpenAI(
-        api_key=KEY, base_url=base_url, max_retries=max_retries
-    ) as client:
-        yield OfficialSDK(client)
-
-
-@contextlib.asynccontextmanager
-async def open_sdk_aiohttp(base_url: str, max_retries: int = 2) -> AsyncIterator[Peer]:
-    import openai
-
-    async with openai.AsyncOpenAI(
-        api_key=KEY,
-        base_url=base_url,
-        max_retries=max_retries,
-        http_client=openai.DefaultAioHttpClient(),
-    ) as client:
-        yield OfficialSDK(client)
+        """Read many jobs from a server that fails; return how many jobs were lost."""
+        raise NotImplementedError("it retries nothing, and would lose nearly every job")
 
 
 async def _gather(
@@ -405,11 +61,259 @@ async def _gather(
     return sum(await asyncio.gather(*map(read_in_turn, jobs)))
 
 
-OPEN: Final[dict[str, Callable[..., AbstractAsyncContextManager[Peer]]]] = {
-    "asyncckpt": open_asyncckpt,
-    "handwritten": open_handwritten,
-    "sdk-httpx": open_sdk_httpx,
-    "sdk-aiohttp": open_sdk_aiohttp,
-    "handwritten, tuned": open_handwritten_tuned,
-    "no client": open_no_client,
+class Asyncckpt(Peer):
+    """asyncckpt, at its defaults."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._checkpoints = client.fine_tuning.jobs.checkpoints
+
+    async def pages(self, job: str, limit: int | None = PAGE) -> AsyncIterator[Sequence[Any]]:
+        async for page in self._checkpoints.list(job, **_given(limit)).pages():
+            yield page.data
+
+    async def read(self, job: str, limit: int | None = PAGE) -> int:
+        records = 0
+        async for _ in self._checkpoints.list(job, **_given(limit)):
+            records += 1
+        return records
+
+    async def read_many(self, jobs: Sequence[str], concurrency: int) -> int:
+        records = 0
+        async for _ in self._checkpoints.list_many(jobs, concurrency=concurrency, limit=PAGE):
+            records += 1
+        return records
+
+    async def check_many(
+        self, jobs: Sequence[str], concurrency: int, limit: int, keep: Keep
+    ) -> int:
+        stream = self._checkpoints.list_many(
+            jobs, concurrency=concurrency, limit=limit, on_error="collect"
+        )
+        async for checkpoint in stream:
+            keep(checkpoint.id)
+        return len(stream.failures)
+
+
+def _given(limit: int | None) -> dict[str, Any]:
+    return {} if limit is None else {"limit": limit}
+
+
+@contextlib.asynccontextmanager
+async def open_asyncckpt(base_url: str, prefetch: int = 1) -> AsyncIterator[Peer]:
+    """Open a client of asyncckpt."""
+    from asyncckpt import AsyncClient
+
+    async with AsyncClient(api_key=KEY, base_url=base_url, prefetch=prefetch) as client:
+        yield Asyncckpt(client)
+
+
+class OfficialSDK(Peer):
+    """The official SDK, with its automatic pagination."""
+
+    def __init__(self, client: Any) -> None:
+        self._checkpoints = client.fine_tuning.jobs.checkpoints
+
+    async def pages(self, job: str, limit: int | None = PAGE) -> AsyncIterator[Sequence[Any]]:
+        first = await self._checkpoints.list(job, **_given(limit))
+        async for page in first.iter_pages():
+            yield page.data
+
+    async def read(self, job: str, limit: int | None = PAGE) -> int:
+        records = 0
+        async for _ in self._checkpoints.list(job, **_given(limit)):
+            records += 1
+        return records
+
+    async def check_many(
+        self, jobs: Sequence[str], concurrency: int, limit: int, keep: Keep
+    ) -> int:
+        import openai
+
+        async def read_or_lose(job: str) -> int:
+            try:
+                async for checkpoint in self._checkpoints.list(job, limit=limit):
+                    keep(checkpoint.id)
+            except openai.APIError:
+                return 1
+            return 0
+
+        return await _gather(read_or_lose, jobs, concurrency)
+
+
+@contextlib.asynccontextmanager
+async def open_sdk(
+    base_url: str, max_retries: int = 2, *, on_aiohttp: bool = False
+) -> AsyncIterator[Peer]:
+    """Open a client of the official SDK, on httpx or on aiohttp."""
+    import openai
+
+    http_client = openai.DefaultAioHttpClient() if on_aiohttp else openai.DefaultAsyncHttpxClient()
+    async with openai.AsyncOpenAI(
+        api_key=KEY, base_url=base_url, max_retries=max_retries, http_client=http_client
+    ) as client:
+        yield OfficialSDK(client)
+
+
+class HandWritten(Peer):
+    """A GET and `orjson.loads` in a loop: no types, no checks, no retries, no pacing."""
+
+    headers: ClassVar = {"Authorization": f"Bearer {KEY}"}
+
+    def __init__(
+        self, base_url: str, get: Callable[[str, dict[str, str]], Awaitable[bytes]]
+    ) -> None:
+        import orjson
+
+        self._base_url, self._get, self._loads = base_url, get, orjson.loads
+
+    async def pages(self, job: str, limit: int | None = PAGE) -> AsyncIterator[Sequence[Any]]:
+        url = f"{self._base_url}/fine_tuning/jobs/{job}/checkpoints"
+        query = {} if limit is None else {"limit": str(limit)}
+        while True:
+            page = self._loads(await self._get(url, query))
+            yield page["data"]
+            if not page["has_more"]:
+                return
+            query["after"] = page["data"][-1]["id"]
+
+
+def keep_large_blocks() -> None:
+    """Have glibc reuse the blocks that asyncio receives into, as asyncckpt does.
+
+    Freeing one large block raises the threshold above which glibc returns memory at once: see
+    mallopt(3), M_MMAP_THRESHOLD.
+    """
+    bytes(2**20)
+
+
+@contextlib.asynccontextmanager
+async def open_hand_written(base_url: str) -> AsyncIterator[Peer]:
+    """Open an aiohttp session for the hand-written loop."""
+    import aiohttp
+
+    keep_large_blocks()
+    # With the default of 100 connections it would be slower at a concurrency of 200.
+    connector = aiohttp.TCPConnector(limit=256)
+    async with aiohttp.ClientSession(connector=connector, headers=HandWritten.headers) as session:
+
+        async def get(url: str, query: dict[str, str]) -> bytes:
+            async with session.get(url, params=query) as response:
+                return await response.read()
+
+        yield HandWritten(base_url, get)
+
+
+@contextlib.asynccontextmanager
+async def open_ry(base_url: str) -> AsyncIterator[Peer]:
+    """Open a client of `ry`, which is written in Rust, for the same loop."""
+    import ry
+
+    keep_large_blocks()
+    client = ry.Client(headers=HandWritten.headers)
+
+    async def get(url: str, query: dict[str, str]) -> bytes:
+        response = await client.get(f"{url}?{urlencode(query)}")
+        return bytes(await response.bytes())
+
+    yield HandWritten(base_url, get)
+
+
+@contextlib.asynccontextmanager
+async def open_pycurl(base_url: str) -> AsyncIterator[Peer]:
+    """Open a handle of pycurl for the same loop; it blocks the event loop."""
+    import pycurl
+
+    keep_large_blocks()
+    handle = pycurl.Curl()
+    handle.setopt(
+        pycurl.HTTPHEADER, [f"{name}: {HandWritten.headers[name]}" for name in HandWritten.headers]
+    )
+
+    async def get(url: str, query: dict[str, str]) -> bytes:
+        handle.setopt(pycurl.URL, f"{url}?{urlencode(query)}")
+        body: bytes = handle.perform_rb()
+        return body
+
+    try:
+        yield HandWritten(base_url, get)
+    finally:
+        handle.close()
+
+
+class BareStreams(Peer):
+    """The floor: asyncio streams that know all requests in advance, and msgspec into attrs.
+
+    It parses nothing of a response but its length, and fetches one page ahead as asyncckpt does.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        url = urlsplit(base_url)
+        self._host, self._path = url.netloc, url.path
+        self._decode = typed_page_decoder()
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def pages(self, job: str, limit: int | None = PAGE) -> AsyncIterator[Sequence[Any]]:
+        requests = self._requests(job)
+        reader, writer = self._idle.pop() if self._idle else await self._connect()
+        writer.write(next(requests))
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.partition(b"Content-Length: ")[2].split(None, 1)[0])
+            body = await reader.readexactly(length)
+            request = next(requests, None)
+            if request is None:
+                break
+            writer.write(request)
+            yield self._decode(body).data
+        self._idle.append((reader, writer))
+        yield self._decode(body).data
+
+    def _requests(self, job: str) -> Iterator[bytes]:
+        _, records = parse_job_id(job)
+        url = f"{self._path}/fine_tuning/jobs/{job}/checkpoints?limit={PAGE}"
+        end = f" HTTP/1.1\r\nHost: {self._host}\r\n\r\n"
+        yield f"GET {url}{end}".encode()
+        for first in range(PAGE, records, PAGE):
+            yield f"GET {url}&after={id_at(job, first - 1)}{end}".encode()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        name, _, port = self._host.partition(":")
+        return await asyncio.open_connection(name, int(port), limit=2**20)
+
+    def close(self) -> None:
+        for _, writer in self._idle:
+            writer.close()
+
+
+@contextlib.asynccontextmanager
+async def open_bare_streams(base_url: str) -> AsyncIterator[Peer]:
+    """Open the floor."""
+    keep_large_blocks()
+    with contextlib.closing(BareStreams(base_url)) as streams:
+        yield streams
+
+
+OURS: Final = "asyncckpt"
+BY_HAND: Final = "hand-written"
+SDK: Final = "official SDK"
+SDK_AIOHTTP: Final = "official SDK on aiohttp"
+SDK_AIOHTTP_10: Final = "official SDK on aiohttp, 10 retries"
+RY: Final = "ry (Rust), hand-written"
+PYCURL: Final = "pycurl, hand-written, blocking"
+FLOOR: Final = "bare streams"
+NO_PREFETCH: Final = "asyncckpt, prefetch=0"
+
+PEERS: Final[dict[str, Callable[[str], AbstractAsyncContextManager[Peer]]]] = {
+    OURS: open_asyncckpt,
+    NO_PREFETCH: functools.partial(open_asyncckpt, prefetch=0),
+    "asyncckpt, prefetch=2": functools.partial(open_asyncckpt, prefetch=2),
+    "asyncckpt, prefetch=4": functools.partial(open_asyncckpt, prefetch=4),
+    BY_HAND: open_hand_written,
+    SDK: open_sdk,
+    SDK_AIOHTTP: functools.partial(open_sdk, on_aiohttp=True),
+    SDK_AIOHTTP_10: functools.partial(open_sdk, on_aiohttp=True, max_retries=10),
+    RY: open_ry,
+    PYCURL: open_pycurl,
+    FLOOR: open_bare_streams,
 }
+"""By the name that the page shows."""

@@ -1,321 +1,248 @@
-"""Which cases make up the suite, and its short form."""
+"""What is compared, with what, and how fast asyncckpt has to be."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final
 
-from .decoders import decoders
-from .harness import Case
-from .layers import LAYERS as LAYERS_BY_NAME
+import attrs
 
-PEERS: Final = ("asyncckpt", "handwritten", "sdk-httpx", "sdk-aiohttp")
-FLOOR: Final = "no client"
-TUNED: Final = "handwritten, tuned"
-FAST: Final = ("asyncckpt", "handwritten", TUNED, FLOOR)
+from .comparison import Comparison, Target
+from .decoders import DECODERS
+from .peers import BY_HAND, FLOOR, NO_PREFETCH, OURS, PYCURL, RY, SDK, SDK_AIOHTTP, SDK_AIOHTTP_10
 
-ONE_JOB: Final = "one job"
-OVERLAP: Final = "overlap"
-JITTER: Final = "jitter"
-MANY_JOBS: Final = "many jobs"
-FAR: Final = "many jobs, far"
-LAYERS: Final = "layers"
+ONE_JOB: Final = "speed: one job"
+MANY_JOBS: Final = "speed: many jobs"
+ONE_JOB_TLS: Final = "speed: one job, TLS"
+MANY_JOBS_TLS: Final = "speed: many jobs, TLS"
+NO_LIMIT: Final = "real: no limit"
+NEW_50: Final = "real: new client, 50 jobs"
+OVERLAP: Final = "overlap: 20 ms, 20 ms awaited"
+VARYING: Final = "overlap: varying latency"
 DECODING: Final = "decoding"
 IMPORT: Final = "import"
-IMPORT_AIOHTTP: Final = "import aiohttp"
-IMPORT_NEEDED: Final = "import aiohttp, msgspec"
-IMPORT_ASYNCCKPT: Final = "import asyncckpt"
-IMPORT_ALL: Final = (
-    'from asyncckpt import AsyncClient, FineTuningJob, converter; AsyncClient(api_key="key")'
-)
-IMPORT_AND_USE: Final = 'from asyncckpt import AsyncClient; AsyncClient(api_key="key")'
-STREAM: Final = "stream"
-HELD: Final = "held"
-LIMITED: Final = "limited"
-FAULTY: Final = "faulty"
-BY_JOBS: Final = "by jobs"
-BY_RECORDS: Final = "by records"
+HELD: Final = "memory"
+HINTED: Final = "limit: with a hint"
+UNHINTED: Final = "limit: without"
+FAULTY: Final = "faults"
+BY_RECORDS: Final = "growth: records"
+BY_JOBS: Final = "growth: jobs"
 
-WorkIs = Literal["awaited", "blocking"]
+_USE: Final = "from asyncckpt import AsyncClient; AsyncClient(api_key='key')"
+
+Params = dict[str, Any]
 
 
-def full() -> list[Case]:
-    """The whole suite: about twenty minutes."""
+def comparisons() -> list[Comparison]:
+    """Return the whole suite, which takes about twenty minutes."""
     return [
-        *one_job(records=10_000, rounds=11),
-        *overlap(rounds=5, pages=50),
-        *jitter(rounds=3, pages=50),
-        *many_jobs(jobs=1_000, rounds=11),
-        *many_jobs_at_a_distance(jobs=10_000, rounds=5),
-        *layers(records=10_000, rounds=11),
-        *decoding(rounds=7, repeats=25),
-        *importing(rounds=3, repeats=7),
-        *memory(streamed=1_000_000, held=100_000, rounds=3),
-        *limited(jobs=400, rounds=3),
-        *faulty(jobs=120, rounds=7),
-        *growing_jobs((1, 10, 100, 1_000, 10_000), rounds=3),
-        *growing_records((100, 1_000, 10_000, 100_000, 1_000_000), rounds=3),
+        *_speeds(),
+        *_real_conditions(),
+        *_overlaps(),
+        _decoding(),
+        _import(),
+        _memory(),
+        *_limits_and_faults(),
+        *_growth(),
     ]
 
 
-def short() -> list[Case]:
-    """What a change is checked with: less than a minute."""
+def short() -> list[Comparison]:
+    """Return what a change is checked with in less than a minute."""
+    return [one.shortened() for one in comparisons() if one.short is not None]
+
+
+def _entries(*labels: str) -> dict[str, Params]:
+    return {label: {} for label in labels}
+
+
+def _speeds() -> list[Comparison]:
+    """Warm clients and no latency."""
+    one, many = {"records": 10_000}, {"jobs": 1_000, "records": 30, "concurrency": 50}
+    tls = {"tls": True}
+    titles = "one job of 10,000 records", "1,000 jobs of 30 records, 50 at once"
+    few = _entries(OURS, BY_HAND, SDK)
+    of_many = _entries(OURS, BY_HAND, RY, FLOOR, SDK, SDK_AIOHTTP)
+    of_one = _entries(OURS, NO_PREFETCH, BY_HAND, RY, PYCURL, FLOOR, SDK, SDK_AIOHTTP)
+
+    def over(peer: str, bound: float) -> Target:
+        return Target(what=f"speed over {peer}", of=peer, over=OURS, at_least=bound)
+
+    def targets(by_hand: float, sdk: float) -> tuple[Target, ...]:
+        return over(BY_HAND, by_hand), over(SDK, sdk), over(SDK_AIOHTTP, sdk)
+
+    tls_targets = (over(BY_HAND, 1.0),)
     return [
-        *one_job(records=2_000, rounds=3, peers=(*PEERS[:3], FLOOR)),
-        *overlap(rounds=1, pages=25, peers=(PEERS[0], FLOOR), cases=((0.02, 0.02),)),
-        *many_jobs(jobs=200, rounds=3, peers=(*PEERS[:2], FLOOR)),
-        *layers(records=2_000, rounds=1),
-        *decoding(rounds=1, repeats=10),
-        *importing(rounds=2, repeats=1),
-        *memory(streamed=200_000, held=10_000, rounds=1),
-        *limited(jobs=250, rounds=1, peers=(("asyncckpt", {}),)),
-        *faulty(jobs=60, rounds=1, peers=(("asyncckpt", {}),)),
-    ]
-
-
-def _rounds_of(peer: str, rounds: int) -> int:
-    # The SDK takes seconds, which even out by themselves what disturbs a tenth of one.
-    return rounds if peer in FAST else min(rounds, 5)
-
-
-def one_job(
-    *, records: int, rounds: int, peers: tuple[str, ...] = (*PEERS, TUNED, FLOOR)
-) -> list[Case]:
-    """1: one job, no latency."""
-    return [
-        Case(
-            ONE_JOB,
-            f"{records:,} records",
-            peer,
-            "one_job",
-            {"records": records, "warmups": 2, "repeats": 15}
-            if peer in FAST
-            else {"records": records, "warmups": 1, "repeats": 2},
-            _rounds_of(peer, rounds),
-        )
-        for peer in peers
-    ]
-
-
-def overlap(
-    *,
-    rounds: int,
-    pages: int,
-    peers: tuple[str, ...] = (*PEERS, FLOOR),
-    cases: tuple[tuple[float, float], ...] = (
-        (0.02, 0.02),
-        (0.05, 0.05),
-        (0.02, 0.05),
-        (0.05, 0.02),
-    ),
-) -> list[Case]:
-    """2: a latency, and work on each page."""
-    kinds: tuple[WorkIs, ...] = ("awaited", "blocking")
-    return [
-        Case(
-            OVERLAP,
-            f"{latency * 1000:g} ms on the wire, {work * 1000:g} ms {work_is}",
-            peer,
-            "overlap",
-            {"latency": latency, "work": work, "work_is": work_is, "pages": pages},
-            rounds if peer in ("asyncckpt", FLOOR) else min(rounds, 2),
-        )
-        for latency, work in cases
-        for work_is in kinds
-        for peer in peers
-        if (latency, work) == (0.02, 0.02) or peer in FAST
-    ]
-
-
-def jitter(*, rounds: int, pages: int) -> list[Case]:
-    """2: a latency that varies, which is what a longer prefetch is for."""
-    params = {"latency": 0.02, "work": 0.02, "work_is": "awaited", "pages": pages, "jitter": True}
-    with_prefetch = [
-        Case(
-            JITTER,
-            f"prefetch {prefetch}",
-            peer,
-            "overlap",
-            {**params, "prefetch": prefetch},
-            rounds,
-        )
-        for peer in ("asyncckpt", FLOOR)
-        for prefetch in (1, 2, 4)
-    ]
-    others = [Case(JITTER, "", peer, "overlap", params, rounds) for peer in PEERS[1:]]
-    return [*with_prefetch, *others]
-
-
-def many_jobs(
-    *, jobs: int, rounds: int, peers: tuple[str, ...] = (*PEERS, TUNED, FLOOR)
-) -> list[Case]:
-    """3: many jobs of a page each."""
-    params = {"jobs": jobs, "records": 30, "concurrency": 50}
-    return [
-        Case(
-            MANY_JOBS,
-            _size(**params),
-            peer,
-            "many_jobs",
-            {**params, "repeats": 10 if peer in FAST else 1},
-            _rounds_of(peer, rounds),
-        )
-        for peer in peers
-    ]
-
-
-def _size(*, jobs: int, records: int, concurrency: int) -> str:
-    return f"{jobs:,} jobs of {records} records, {concurrency} at once"
-
-
-def many_jobs_at_a_distance(*, jobs: int, rounds: int) -> list[Case]:
-    """3: the same from a cold start, with a latency."""
-    params, latency = {"jobs": jobs, "records": 30, "concurrency": 200}, 0.02
-    return [
-        Case(
-            FAR,
-            f"{_size(**params)}, {latency * 1000:g} ms on the wire",
-            peer,
-            "many_jobs",
-            {**params, "latency": latency, "warmups": 0},
-            rounds if peer in FAST else min(rounds, 3),
-        )
-        for peer in (*PEERS, FLOOR)
-    ]
-
-
-def layers(*, records: int, rounds: int) -> list[Case]:
-    """Where the time of a page goes."""
-    return [
-        Case(LAYERS, "a page", name, "layers", {"records": records, "repeats": 15}, rounds)
-        for name in LAYERS_BY_NAME
-    ]
-
-
-def decoding(*, rounds: int, repeats: int) -> list[Case]:
-    """4: decoding alone."""
-    return [
-        Case(DECODING, "a page of 100", name, "decoding", {"repeats": repeats}, rounds)
-        for name in decoders()
-    ]
-
-
-def importing(*, rounds: int, repeats: int) -> list[Case]:
-    """5: import."""
-    return [
-        Case(IMPORT, "import", statement, "importing", {"repeats": repeats}, rounds)
-        for statement in (
-            IMPORT_AIOHTTP,
-            IMPORT_NEEDED,
-            IMPORT_ASYNCCKPT,
-            IMPORT_AND_USE,
-            IMPORT_ALL,
-            "import openai",
-        )
-    ]
-
-
-def memory(*, streamed: int, held: int, rounds: int) -> list[Case]:
-    """6: memory, of a stream and of a list."""
-    return [
-        Case(
-            STREAM,
-            f"{streamed:,} records streamed",
-            "asyncckpt",
-            "streaming",
-            {"records": streamed, "points": 50},
-            1,
+        Comparison(
+            ONE_JOB, titles[0], "reading", one, of_one, 11, targets(1.2, 30), {"records": 2_000}
         ),
+        Comparison(
+            MANY_JOBS, titles[1], "reading", many, of_many, 11, targets(1, 25), {"jobs": 200}
+        ),
+        Comparison(ONE_JOB_TLS, f"{titles[0]}, TLS", "reading", one | tls, few, 9, tls_targets),
+        Comparison(
+            MANY_JOBS_TLS,
+            f"{titles[1]}, TLS",
+            "reading",
+            many | tls,
+            few,
+            9,
+            tls_targets,
+            {"jobs": 200},
+        ),
+    ]
+
+
+def _real_conditions() -> list[Comparison]:
+    """Latency, new clients, TLS, and the code that people write first."""
+    no_limit = {"records": 200, "limit": None, "latency": 0.05, "repeats": 1}
+    many = {"jobs": 2_000, "records": 30, "concurrency": 200, "latency": 0.05, "repeats": 1}
+    new: Params = {"records": 30, "cold": True}
+    new_50 = new | {"jobs": 50, "concurrency": 50, "latency": 0.2}
+    new_200 = new_50 | {"jobs": 200, "concurrency": 200}
+    new_50_tls, new_tls = new_50 | {"tls": True}, new | {"tls": True}
+    at_50 = "new client, 50 jobs at once, 200 ms away"
+    rows: list[tuple[str, str, Params, float, Params | None]] = [
+        (NO_LIMIT, "200 checkpoints without `limit`, 50 ms away", no_limit, 0.25, {"records": 60}),
+        ("real: many jobs", "2,000 jobs, 200 at once, 50 ms away", many, 1.0, None),
+        ("real: first request", "new client, 1 job", new, 1.0, None),
+        ("real: first request, TLS", "new client, 1 job, TLS", new_tls, 1.0, None),
+        (NEW_50, at_50, new_50, 1.08, {}),
+        ("real: new client, 50 jobs, TLS", f"{at_50}, TLS", new_50_tls, 1.08, None),
+        ("real: new client, 200 jobs", at_50.replace("50", "200"), new_200, 1.10, {}),
+    ]
+    entries = _entries(OURS, BY_HAND, SDK)
+
+    def target(bound: float) -> Target:
+        return Target(what=f"time over {BY_HAND}", over=BY_HAND, at_most=bound)
+
+    return [
+        Comparison(name, title, "reading", params, entries, 9, (target(bound),), short)
+        for name, title, params, bound, short in rows
+    ]
+
+
+def _overlaps() -> list[Comparison]:
+    """A latency, and work on each page."""
+    entries = _entries(OURS, BY_HAND, FLOOR)
+    target = Target(what="time over the ideal", quantity="over_ideal", at_most=1.03, slack=1.45)
+
+    def case(latency: int, work: int, kind: str, rounds: int = 3) -> Comparison:
+        params = {"latency": latency / 1e3, "work": work / 1e3, "work_is": kind, "pages": 50}
+        title = f"{latency} ms away, {work} ms {kind}"
+        name = f"overlap: {latency} ms, {work} ms {kind}"
+        return Comparison(name, title, "overlapping", params, entries, rounds, (target,))
+
+    first = attrs.evolve(
+        case(20, 20, "awaited", rounds=5), entries=entries | _entries(SDK), short={"pages": 25}
+    )
+    prefetching = "asyncckpt, prefetch=2", "asyncckpt, prefetch=4"
+    varying = attrs.evolve(
+        first,
+        name=VARYING,
+        title="20 ms away on average, 20 ms awaited",
+        params=first.params | {"jitter": True},
+        entries=_entries(OURS, *prefetching, BY_HAND, SDK),
+        targets=(),
+        short=None,
+    )
+    others = [(20, 20, "blocking"), (50, 50, "awaited"), (20, 50, "awaited"), (50, 20, "awaited")]
+    return [first, *(case(*one) for one in others), varying]
+
+
+def _decoding() -> Comparison:
+    quantity = "per_record"
+    time = Target(what="time", quantity=quantity, at_most=2, scale=1e6, unit=" µs a record")
+    hostile = [
+        Target(
+            what=f"{label.partition(', ')[2]}, time over a normal page",
+            of=label,
+            over=OURS,
+            quantity=quantity,
+            at_most=4,
+            slack=1.5,
+        )
+        for label, (_, page) in DECODERS.items()
+        if page.__name__.endswith("_names")
+    ]
+    params, targets = {"repeats": 25}, (time, *hostile)
+    entries = _entries(*DECODERS)
+    title = "decoding a page"
+    return Comparison(DECODING, title, "decoding", params, entries, 5, targets, {"repeats": 5})
+
+
+def _import() -> Comparison:
+    alone, ours = "import aiohttp", "import asyncckpt"
+    targets = tuple(
+        Target(what=f"{what}time over `{alone}`", of=of, over=alone, at_most=1.15, slack=1.5)
+        for what, of in (("", ours), ("and first client, ", _USE))
+    )
+    params, entries = {"repeats": 7}, _entries(alone, ours, _USE, "import openai")
+    title = "import"
+    return Comparison(IMPORT, title, "importing", params, entries, 3, targets, {"repeats": 1})
+
+
+def _memory() -> Comparison:
+    target = Target(what=f"memory over {SDK}", over=SDK, quantity="bytes", at_most=0.5)
+    params, entries = {"records": 100_000}, _entries(OURS, BY_HAND, SDK)
+    return Comparison(HELD, "100,000 records in a list", "holding", params, entries, 3, (target,))
+
+
+def _limits_and_faults() -> list[Comparison]:
+    """Servers that refuse and fail."""
+    # On aiohttp, because on httpx the SDK is too slow to reach the limit.
+    entries = _entries(OURS, SDK_AIOHTTP, SDK_AIOHTTP_10)
+    # With some latency, because an event loop cannot refuse and admit in no time.
+    limited = {"jobs": 400, "concurrency": 50, "pages": 3, "rate": 200.0, "burst": 20}
+    limited |= {"latency": 0.001}
+    faulty = {"jobs": 120, "concurrency": 50, "pages": 10, "faults": 0.15}
+    lost = Target(what="jobs lost", quantity="lost", at_most=0, unit="")
+    wrong = Target(what="records missing or doubled", quantity="wrong", at_most=0, unit="")
+    least = Target(what="time over the least", quantity="over_least", at_most=1.1)
+    refused = Target(what="refused", quantity="refused", at_most=3, scale=100, unit=" %", slack=3)
+    rows = (
+        (HINTED, "200 requests/s, `Retry-After: 1`", limited | {"retry_after": 1}, {"jobs": 200}),
+        (UNHINTED, "200 requests/s, no hint", limited, None),
+    )
+    of_limits = least, refused, lost, wrong
+    return [
         *(
-            Case(HELD, f"{held:,} records in a list", peer, "holding", {"records": held}, rounds)
-            for peer in PEERS[:3]
+            Comparison(name, title, "failing", params, entries, 3, of_limits, short)
+            for name, title, params, short in rows
+        ),
+        Comparison(
+            FAULTY,
+            "15 % of responses reset, cut or failed",
+            "failing",
+            faulty,
+            entries,
+            3,
+            (lost, wrong),
+            {"jobs": 60},
         ),
     ]
 
 
-def limited(
-    *,
-    jobs: int,
-    rounds: int,
-    peers: tuple[tuple[str, dict[str, int]], ...] = (
-        ("asyncckpt", {}),
-        ("sdk-aiohttp", {"max_retries": 2}),
-        ("sdk-aiohttp", {"max_retries": 10}),
-    ),
-) -> list[Case]:
-    """7: a rate limit of 200 requests a second with a burst of 20."""
-    params = {"jobs": jobs, "pages": 3, "concurrency": 50, "rate": 200.0, "burst": 20}
-    return [
-        Case(
-            LIMITED,
-            "Retry-After: 1" if retry_after else "no hint",
-            peer,
-            "rate_limited",
-            {**params, **options, "retry_after": retry_after},
-            rounds,
-            per_round=True,
+def _growth() -> list[Comparison]:
+    """More records, and more jobs: neither the time of each nor the memory may grow."""
+
+    def growing(name: str, what: str, params: Params, sizes: tuple[int, ...]) -> Comparison:
+        entries = {f"{size:,}": {"peer": OURS, what: size} for size in sizes}
+        most, base = f"{sizes[-1]:,}", f"{sizes[1]:,}"
+        targets = tuple(
+            Target(
+                what=f"{quantity} of {most} over {base}",
+                of=most,
+                over=base,
+                quantity=key,
+                at_most=1.1,
+            )
+            for key, quantity in (("per_record", "time of each"), ("peak", "peak memory"))
         )
-        for retry_after in (1, 0)
-        for peer, options in peers
-    ]
+        # With a name for the run the server caches no responses: all sizes are treated the same.
+        return Comparison(name, what, "reading", params | {"run": "growth"}, entries, 3, targets)
 
-
-def faulty(
-    *,
-    jobs: int,
-    rounds: int,
-    peers: tuple[tuple[str, dict[str, int]], ...] = (
-        ("asyncckpt", {}),
-        ("sdk-aiohttp", {"max_retries": 2}),
-        ("sdk-aiohttp", {"max_retries": 6}),
-    ),
-) -> list[Case]:
-    """7: 15 % of the answers are reset, failed or cut."""
-    params = {"jobs": jobs, "pages": 10, "concurrency": 50, "faults": 0.15}
+    many = {"records": 30, "concurrency": 50, "repeats": 20}
     return [
-        Case(
-            FAULTY,
-            f"{jobs * 100:,} records, {params['faults']:.0%} faults",
-            peer,
-            "faulty",
-            {**params, **options},
-            rounds,
-            per_round=True,
-        )
-        for peer, options in peers
-    ]
-
-
-def growing_jobs(numbers: tuple[int, ...], *, rounds: int) -> list[Case]:
-    """8: ever more jobs."""
-    return [
-        Case(
-            BY_JOBS,
-            f"{jobs}",
-            "asyncckpt",
-            "many_jobs",
-            {
-                "jobs": jobs,
-                "records": 30,
-                "concurrency": 50,
-                "repeats": max(1, min(50, 2_000 // jobs)),
-                "run": "growth",
-            },
-            rounds,
-        )
-        for jobs in numbers
-    ]
-
-
-def growing_records(numbers: tuple[int, ...], *, rounds: int) -> list[Case]:
-    """8: ever more records of one job."""
-    return [
-        Case(
-            BY_RECORDS,
-            f"{records}",
-            "asyncckpt",
-            "one_job",
-            {"records": records, "repeats": max(1, min(50, 100_000 // records)), "run": "growth"},
-            rounds,
-        )
-        for records in numbers
+        growing(BY_RECORDS, "records", {"repeats": 50}, (100, 10_000, 1_000_000)),
+        growing(BY_JOBS, "jobs", many, (1, 100, 10_000)),
     ]

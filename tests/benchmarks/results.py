@@ -1,4 +1,4 @@
-"""The measurements of one run, as a file and as a place to look them up."""
+"""The measurements of a run: looked up, compared, saved and loaded."""
 
 from __future__ import annotations
 
@@ -6,125 +6,137 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
 from asyncckpt import __version__
 
-from .harness import Measurement
+Rounds = dict[str, dict[str, list[dict[str, float]]]]
+"""The samples of each round, by comparison and entry."""
 
 _COMPARED: Final = (
-    "aiohttp",
-    "attrs",
-    "cattrs",
-    "msgspec",
-    "multidict",
-    "yarl",
-    "openai",
-    "httpx",
-    "httpx2",
-    "orjson",
-    "pydantic",
-    "uvloop",
+    *("aiohttp", "attrs", "cattrs", "msgspec", "openai", "httpx", "httpx2"),
+    *("orjson", "pydantic", "pycurl", "ry", "uvloop"),
 )
 
 
 @attrs.frozen
+class Summary:
+    """One value for each round, at least one."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle value."""
+        return statistics.median(self.values)
+
+    @property
+    def low(self) -> float:
+        """The lower quartile."""
+        return self._quartile(0)
+
+    @property
+    def high(self) -> float:
+        """The upper quartile."""
+        return self._quartile(2)
+
+    def _quartile(self, which: int) -> float:
+        if len(self.values) == 1:
+            return self.values[0]
+        return statistics.quantiles(self.values, n=4, method="inclusive")[which]
+
+    def with_each(self, other: Summary, combine: Callable[[float, float], float]) -> Summary:
+        """Combine the values of the rounds that both have: what disturbs a round cancels out."""
+        return Summary(tuple(map(combine, self.values, other.values)))
+
+    def over(self, other: Summary) -> Summary:
+        """Divide by another, round by round."""
+        return self.with_each(other, lambda one, two: one / two)
+
+    def minus(self, other: Summary) -> Summary:
+        """Subtract another, round by round."""
+        return self.with_each(other, lambda one, two: one - two)
+
+    def map(self, change: Callable[[float], float]) -> Summary:
+        """Change each value, to another unit for example."""
+        return Summary(tuple(map(change, self.values)))
+
+
+@attrs.frozen
 class Results:
-    """All measurements, and what they were made on.
+    """All measurements, and what they were made with.
 
     Attributes:
-        machine: Cores, processor, system, Python.
-        versions: Of everything that takes part.
-        measurements: In the order of the plan.
-        agreed: How many values were the same for asyncckpt and the official SDK.
+        machine: Cores, processor and system.
+        versions: Of Python and of every package that takes part.
+        agreed: How many values were equal for asyncckpt and the official SDK.
+        rounds: The samples.
     """
 
-    machine: dict[str, str]
+    machine: str
     versions: dict[str, str]
-    measurements: list[Measurement]
-    agreed: int = 0
+    agreed: int
+    rounds: Rounds
 
-    def of(self, group: str, peer: str | None = None) -> list[Measurement]:
-        """The measurements of a group, and perhaps of one peer."""
-        return [
-            measurement
-            for measurement in self.measurements
-            if measurement.group == group and peer in (None, measurement.peer)
-        ]
+    def has(self, comparison: str, *labels: str) -> bool:
+        """Return whether these entries of a comparison were measured."""
+        return set(labels) <= set(self.rounds.get(comparison, ()))
 
-    def one(self, group: str, peer: str, variant: str = "") -> Measurement:
-        """The only measurement of a group, a peer and a variant that begins so."""
-        found = [one for one in self.of(group, peer) if one.variant.startswith(variant)]
-        if len(found) != 1:
-            raise LookupError(f"{len(found)} measurements of {group}, {peer}, {variant}")
-        return found[0]
+    def of(self, comparison: str, label: str, quantity: str = "wall") -> Summary:
+        """Return one quantity of one entry of a comparison."""
+        return Summary(tuple(one[quantity] for one in self.rounds[comparison][label]))
 
-    def with_group(self, group: str, newer: Results, order: Sequence[str]) -> Results:
-        """The same with one group measured again.
+    def with_newer(self, newer: Results) -> Results:
+        """Replace the comparisons that were measured again.
 
         Raises:
-            ValueError: They were made on another machine, or with other versions.
+            ValueError: They were measured on another machine, or with other versions.
         """
         if (self.machine, self.versions) != (newer.machine, newer.versions):
-            raise ValueError("machine or versions have changed: measure all groups again")
-        kept = [one for one in self.measurements if one.group in order and one.group != group]
-        merged = sorted([*kept, *newer.of(group)], key=lambda one: order.index(one.group))
-        return attrs.evolve(newer, measurements=merged)
+            raise ValueError("the machine or the versions have changed: measure everything again")
+        return attrs.evolve(newer, rounds=self.rounds | newer.rounds)
 
     def save(self, path: Path) -> None:
-        """Write them to a file."""
+        """Write them to a file, with a line for each entry so that changes can be read."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A line for each measurement keeps the file small, and a change of it readable.
-        lines = ",\n".join(_as_json(_rounded(attrs.asdict(one))) for one in self.measurements)
-        path.write_text(
-            f'{{"machine": {_as_json(self.machine)},\n"versions": {_as_json(self.versions)},\n'
-            f'"agreed": {self.agreed},\n"measurements": [\n{lines}\n]}}\n'
+        facts = attrs.asdict(self)
+        comparisons = ",\n".join(
+            f"{json.dumps(name)}: {{\n{_lines(entries)}\n}}"
+            for name, entries in facts.pop("rounds").items()
         )
+        path.write_text(f'{json.dumps(facts)[:-1]}, "rounds": {{\n{comparisons}\n}}}}\n')
 
     @classmethod
     def load(cls, path: Path) -> Results:
         """Read them from a file."""
-        kept = json.loads(path.read_text())
-        kept["measurements"] = [Measurement(**one) for one in kept["measurements"]]
-        return cls(**kept)
+        return cls(**json.loads(path.read_text()))
 
 
-def _as_json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
+def _lines(entries: dict[str, list[dict[str, float]]]) -> str:
+    # Five digits are more than any of the values is good for.
+    return ",\n".join(
+        f"{json.dumps(label)}: "
+        + json.dumps([{name: float(f"{one[name]:.5g}") for name in one} for one in rounds])
+        for label, rounds in entries.items()
+    )
 
 
-def _rounded(value: Any) -> Any:
-    """The same with five digits to each number, which is more than any of them is good for."""
-    if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_rounded(part) for part in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
-
-
-def gathered(measurements: list[Measurement], agreed: int) -> Results:
-    """The measurements with a description of this machine."""
-    versions = {"asyncckpt": __version__}
+def gathered(rounds: Rounds, agreed: int) -> Results:
+    """Describe this machine and its packages beside the measurements."""
+    versions = {platform.python_implementation(): platform.python_version()}
+    versions["asyncckpt"] = __version__
     for name in _COMPARED:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return Results(_machine(), versions, measurements, agreed)
-
-
-def _machine() -> dict[str, str]:
-    facts: dict[str, Any] = {
-        "cores": len(os.sched_getaffinity(0)),
-        "processor": _processor(),
-        "system": platform.system(),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-    }
-    return {name: str(fact) for name, fact in facts.items() if fact}
+    cores = len(os.sched_getaffinity(0))
+    return Results(f"{cores} cores, {_processor()}, {platform.system()}", versions, agreed, rounds)
 
 
 def _processor() -> str:

@@ -1,37 +1,66 @@
-"""What is measured. Each workload runs in a fresh process and returns its samples."""
+"""What is measured; run as a program, it runs one workload in a fresh process.
+
+A workload returns its samples. The program prints the median of each quantity in them as JSON.
+Times are seconds.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import gc
+import itertools
+import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import attrs
 
+from .conditions import Conditions
 from .data import job_id
-from .decoders import decoders
-from .orders import Orders
-from .origin import RunningOrigin
-from .peers import OPEN, PAGE, Peer
+from .decoders import DECODERS, PAGE
+from .peers import PEERS, Peer
 
-_WORK_ALONE: Final = 20
+# How long the repeats of one round go on at most, in seconds.
+_LONG_ENOUGH: Final = 1.0
 
 Sample = dict[str, float]
-Samples = list[Sample]
+
+
+@attrs.frozen
+class Server:
+    """The addresses of the server.
+
+    Attributes:
+        url: Without TLS.
+        tls_url: With TLS.
+    """
+
+    url: str
+    tls_url: str
+
+    def base_url(self, conditions: Conditions, *, tls: bool = False) -> str:
+        """Return the base URL to give to a client."""
+        return f"{self.tls_url if tls else self.url}/{conditions.segment()}/v1"
+
+    def stats(self, conditions: Conditions) -> dict[str, float]:
+        """Return what the server counted in a run, and the CPU time of its process."""
+        with urllib.request.urlopen(f"{self.url}/stats/{conditions.segment()}") as response:
+            counts: dict[str, float] = json.load(response)
+            return counts
 
 
 @attrs.define
 class Stopwatch:
-    """Wall and CPU seconds of a block; `cpu` counts all threads of the process."""
+    """Wall and CPU time of a block; `cpu` counts all threads of the process."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -43,312 +72,203 @@ class Stopwatch:
         yield
         self.wall, self.cpu = time.perf_counter() - wall, time.process_time() - cpu
 
-    def sample(self, **more: float) -> Sample:
-        """What was measured, and what else is known of it."""
-        return {"wall": self.wall, "cpu": self.cpu, **more}
 
-
-def _now_resident() -> int:
-    """Bytes of memory that the process has now."""
+def _resident() -> int:
+    """Return the bytes of memory that the process has now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
 def _peak_resident() -> int:
-    """The most memory that the process ever had; `ru_maxrss` would count its parent's as well."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("this system does not say how much memory a process has had")
+    """Return the most memory that the process ever had; `ru_maxrss` includes its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split(None, 1)[0]) * 1024
 
 
-@contextlib.asynccontextmanager
-async def _opened(
-    origin: RunningOrigin, peer: str, orders: Orders | None = None, **options: Any
-) -> AsyncIterator[Peer]:
-    async with OPEN[peer](origin.base_url(orders or Orders()), **options) as opened:
-        yield opened
-
-
-def _expect(records: int, expected: int) -> None:
+def _check(records: int, expected: int) -> None:
     if records != expected:
-        raise RuntimeError(f"{records} records came, not {expected}")
+        raise RuntimeError(f"{records} records arrived, not {expected}")
 
 
-async def one_job(
-    origin: RunningOrigin,
+async def reading(
+    server: Server,
     peer: str,
     *,
+    jobs: int = 1,
     records: int,
-    warmups: int = 1,
-    repeats: int,
-    run: str = "",
-) -> Samples:
-    """All records of one job, no latency."""
-    job = job_id(1, records)
-    samples = []
-    async with _opened(origin, peer, Orders(run=run)) as client:
-        for turn in range(warmups + repeats):
-            watch = Stopwatch()
-            busy = origin.stats(Orders())["cpu"]
-            with watch.running():
-                _expect(await client.read(job), records)
-            busy = origin.stats(Orders())["cpu"] - busy
-            if turn >= warmups:
-                samples.append(watch.sample(origin_cpu=busy, peak=_peak_resident()))
+    concurrency: int = 1,
+    limit: int | None = PAGE,
+    tls: bool = False,
+    cold: bool = False,
+    repeats: int = 10,
+    **conditions: Any,
+) -> list[Sample]:
+    """Loop over the records of one job, or of many jobs at once.
+
+    A cold client is new, with its modules imported: opening and closing it count.
+    """
+    base_url = server.base_url(Conditions(**conditions), tls=tls)
+    ids = [job_id(number, records) for number in range(jobs)]
+
+    async def read(client: Peer) -> None:
+        one = client.read(ids[0], limit) if jobs == 1 else client.read_many(ids, concurrency)
+        _check(await one, jobs * records)
+
+    async def read_cold() -> None:
+        async with PEERS[peer](base_url) as client:
+            await read(client)
+
+    if cold:
+        async with PEERS[peer](base_url):
+            pass
+        return [await _sample(server, read_cold, jobs * records)]
+    samples: list[Sample] = []
+    async with PEERS[peer](base_url) as client:
+        await read(client)
+        until = time.monotonic() + _LONG_ENOUGH
+        while not samples or (len(samples) < repeats and time.monotonic() < until):
+            samples.append(await _sample(server, lambda: read(client), jobs * records))
     return samples
 
 
-async def overlap(
-    origin: RunningOrigin,
+async def _sample(server: Server, read: Callable[[], Awaitable[None]], records: int) -> Sample:
+    watch = Stopwatch()
+    busy = server.stats(Conditions())["cpu"]
+    with watch.running():
+        await read()
+    busy = server.stats(Conditions())["cpu"] - busy
+    return {
+        "wall": watch.wall,
+        "cpu": watch.cpu,
+        "per_record": watch.wall / records,
+        "server_busy": busy / watch.wall,
+        "peak": _peak_resident(),
+    }
+
+
+async def overlapping(
+    server: Server,
     peer: str,
     *,
     latency: float,
     work: float,
-    work_is: Literal["awaited", "blocking"],
+    work_is: Literal["awaited", "blocking"] = "awaited",
     pages: int,
-    prefetch: int | None = None,
     jitter: bool = False,
-) -> Samples:
-    """A latency on the wire and work on each page: how much of the two goes on at once."""
-
-    async def do_work() -> None:
-        if work_is == "awaited":
-            await asyncio.sleep(work)
-        else:
-            time.sleep(work)  # noqa: ASYNC251
-
-    orders = Orders(latency=latency, jitter=jitter, exact=True)
-    options = {} if prefetch is None else {"prefetch": prefetch}
-    latencies = [orders.latency_of(page * PAGE) for page in range(pages)]
-    alone, watch = Stopwatch(), Stopwatch()
-    with alone.running():
-        for _ in range(_WORK_ALONE):
-            await do_work()
-    async with _opened(origin, peer, orders, **options) as client:
+) -> list[Sample]:
+    """Work on each page of a server with a latency: how much the two overlap."""
+    conditions = Conditions(latency=latency, jitter=jitter, exact=True)
+    watch = Stopwatch()
+    async with PEERS[peer](server.base_url(conditions)) as client:
         await client.read(job_id(2, PAGE))
         with watch.running():
-            await client.read_with_work(job_id(1, pages * PAGE), do_work)
-    ideal = _ideal(latencies, work, 1 if prefetch is None else prefetch)
-    return [watch.sample(ideal=ideal, work_alone=alone.wall / _WORK_ALONE)]
+            async for page in client.pages(job_id(1, pages * PAGE)):
+                # Some peers make records on demand; their cost is part of the comparison.
+                assert page
+                if work_is == "awaited":
+                    await asyncio.sleep(work)
+                else:
+                    time.sleep(work)  # noqa: ASYNC251
+    ideal = _ideal([conditions.latency_of(page * PAGE) for page in range(pages)], work)
+    return [{"wall": watch.wall, "cpu": watch.cpu, "over_ideal": watch.wall / ideal}]
 
 
-def _ideal(latencies: list[float], work: float, prefetch: int) -> float:
-    """Seconds with all overlapped that may be.
-
-    No page is asked for before the one it follows is there, or more than `prefetch` ahead of the
-    one in use; and there is no work before its page.
-    """
-    arrived, done = 0.0, [0.0]
-    for page, latency in enumerate(latencies):
-        arrived = max(arrived, done[max(0, page - prefetch)]) + latency
-        done.append(max(done[-1], arrived) + work)
-    return done[-1]
+def _ideal(latencies: list[float], work: float) -> float:
+    """Return the time with one page fetched ahead, and everything else free."""
+    received = done = worked_before = 0.0
+    for latency in latencies:
+        received = max(received, worked_before) + latency
+        worked_before, done = done, max(done, received) + work
+    return done
 
 
-async def many_jobs(
-    origin: RunningOrigin,
-    peer: str,
-    *,
-    jobs: int,
-    records: int,
-    concurrency: int,
-    latency: float = 0.0,
-    warmups: int = 1,
-    repeats: int = 1,
-    run: str = "",
-) -> Samples:
-    """Many jobs at once."""
-    ids = [job_id(number, records) for number in range(jobs)]
-    samples = []
-    async with _opened(origin, peer, Orders(latency=latency, run=run)) as client:
-        for turn in range(warmups + repeats):
-            watch = Stopwatch()
-            busy = origin.stats(Orders())["cpu"]
-            with watch.running():
-                _expect(await client.read_many(ids, concurrency), jobs * records)
-            busy = origin.stats(Orders())["cpu"] - busy
-            if turn >= warmups:
-                samples.append(watch.sample(origin_cpu=busy, peak=_peak_resident()))
-    return samples
-
-
-async def layers(
-    origin: RunningOrigin, peer: str, *, records: int, warmups: int = 2, repeats: int
-) -> Samples:
-    """The pages of one job through a part of the client, which `peer` names."""
-    from .layers import LAYERS
-
-    samples = []
-    async with LAYERS[peer](origin.base_url(Orders()), job_id(1, records)) as read:
-        for turn in range(warmups + repeats):
-            watch = Stopwatch()
-            with watch.running():
-                await read()
-            if turn >= warmups:
-                pages = records / PAGE
-                samples.append(
-                    watch.sample(per_page=watch.cpu / pages, wall_per_page=watch.wall / pages)
-                )
-    return samples
-
-
-async def decoding(origin: RunningOrigin, peer: str, *, repeats: int) -> Samples:
-    """Bytes of a page to records, without a network; `peer` names the decoder."""
-    decode = decoders()[peer]()
-    decode()
+async def decoding(server: Server, peer: str, *, repeats: int) -> list[Sample]:
+    """Decode pages without a network; `peer` names the decoder."""
+    make, page = DECODERS[peer]
+    decode, numbers = make(), itertools.count()
+    decode(page(next(numbers)))
     samples = []
     for _ in range(repeats):
+        pages = [page(next(numbers)) for _ in range(20)]
         watch = Stopwatch()
         with watch.running():
-            for _ in range(20):
-                decode()
-        samples.append(watch.sample(per_record=watch.wall / 20 / PAGE))
+            for body in pages:
+                decode(body)
+        samples.append({"per_record": watch.wall / len(pages) / PAGE})
     return samples
 
 
-async def importing(origin: RunningOrigin, peer: str, *, repeats: int) -> Samples:
-    """A statement that imports, which is `peer`, in a process with nothing imported."""
+async def importing(server: Server, peer: str, *, repeats: int) -> list[Sample]:
+    """Run an import statement, which is `peer`, in processes with nothing imported."""
     program = f"import time; t = time.perf_counter(); {peer}; print(time.perf_counter() - t)"
-    # Installed packages come compiled; here the first run compiles what is not.
+    # Installed packages are compiled in advance; here the first run compiles what is not.
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
+    command = [sys.executable, "-P", "-c", program]
     samples = []
     for _ in range(1 + repeats):
         run = subprocess.run(  # noqa: ASYNC221
-            [sys.executable, "-c", program],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
+            command, capture_output=True, text=True, check=True, env=environment
         )
         samples.append({"wall": float(run.stdout)})
     return samples[1:]
 
 
-async def streaming(origin: RunningOrigin, peer: str, *, records: int, points: int) -> Samples:
-    """The memory of the process while records stream by."""
-    every = records // PAGE // points
-    samples: Samples = []
-    seen = 0
-
-    async def look() -> None:
-        nonlocal seen
-        seen += 1
-        if seen % every == 0:
-            samples.append({"records": seen * PAGE, "resident": _now_resident()})
-
-    async with _opened(origin, peer) as client:
-        await client.read_with_work(job_id(1, records), look)
-    return samples
-
-
-async def holding(origin: RunningOrigin, peer: str, *, records: int) -> Samples:
-    """The memory that records take that are kept in a list."""
-    async with _opened(origin, peer) as client:
-        # What is cached or pooled in any case is not the records'.
+async def holding(server: Server, peer: str, *, records: int) -> list[Sample]:
+    """Keep the records of a job in a list: the memory that they take."""
+    async with PEERS[peer](server.base_url(Conditions())) as client:
+        # Caches and pools are not part of the records.
         await client.read(job_id(2, 10 * PAGE))
         gc.collect()
-        before = _now_resident()
-        held = await client.hold(job_id(1, records))
+        before = _resident()
+        held = [record async for page in client.pages(job_id(1, records)) for record in page]
         gc.collect()
-        taken = _now_resident() - before
-        _expect(len(held), records)
+        taken = _resident() - before
+        _check(len(held), records)
     return [{"bytes": taken / records}]
 
 
-@attrs.frozen
-class Checked:
-    """Many jobs, read from a server that refuses or fails."""
-
-    watch: Stopwatch
-    counts: dict[str, float]
-    lost: int
-    missing: int
-    doubled: int
-
-
-async def _check_many(
-    origin: RunningOrigin,
-    peer: str,
-    orders: Orders,
-    *,
-    jobs: int,
-    pages: int,
-    concurrency: int,
-    **options: int,
-) -> Checked:
+async def failing(
+    server: Server, peer: str, *, jobs: int, pages: int, concurrency: int, **conditions: Any
+) -> list[Sample]:
+    """Read many jobs, in pages of 10 records, from a server that refuses or fails."""
+    asked = Conditions(run=f"{os.getpid()}", **conditions)
     ids = [job_id(number, pages * 10) for number in range(jobs)]
     watch = Stopwatch()
     seen: list[str] = []
-    async with _opened(origin, peer, orders, **options) as client:
+    async with PEERS[peer](server.base_url(asked)) as client:
         with watch.running():
-            lost = await client.check_many(ids, concurrency, seen.append, 10)
+            lost = await client.check_many(ids, concurrency, 10, seen.append)
     once = len(set(seen))
-    return Checked(watch, origin.stats(orders), lost, jobs * pages * 10 - once, len(seen) - once)
+    counts = server.stats(asked)
+    sample = {
+        "wall": watch.wall,
+        "refused": counts["refused"] / counts["received"],
+        "lost": lost,
+        "wrong": jobs * pages * 10 - once + len(seen) - once,
+    }
+    if asked.rate:
+        sample["over_least"] = watch.wall / ((jobs * pages - asked.burst) / asked.rate)
+    return [sample]
 
 
-async def rate_limited(
-    origin: RunningOrigin,
-    peer: str,
-    *,
-    run: str,
-    rate: float,
-    burst: int,
-    retry_after: int,
-    **size: int,
-) -> Samples:
-    """A server that lets so many requests a second through, and says 429 to the others."""
-    orders = Orders(latency=0.001, rate=rate, burst=burst, retry_after=retry_after, run=run)
-    checked = await _check_many(origin, peer, orders, **size)
-    return [
-        checked.watch.sample(
-            ideal=(size["jobs"] * size["pages"] - burst) / rate,
-            lost=checked.lost,
-            missing=checked.missing,
-            refused=checked.counts["refused"] / checked.counts["received"],
-        )
-    ]
-
-
-async def faulty(
-    origin: RunningOrigin, peer: str, *, run: str, faults: float, **size: int
-) -> Samples:
-    """A server that resets, fails or cuts a share of its answers."""
-    checked = await _check_many(origin, peer, Orders(faults=faults, run=run), **size)
-    return [
-        checked.watch.sample(
-            lost=checked.lost,
-            missing=checked.missing,
-            doubled=checked.doubled,
-            faulty=checked.counts["faulty"] / checked.counts["received"],
-        )
-    ]
-
-
-Workload = Callable[..., Awaitable[Samples]]
-
-WORKLOADS: Final[dict[str, Workload]] = {
+WORKLOADS: Final[dict[str, Callable[..., Awaitable[list[Sample]]]]] = {
     workload.__name__: workload
-    for workload in (
-        one_job,
-        overlap,
-        many_jobs,
-        layers,
-        decoding,
-        importing,
-        streaming,
-        holding,
-        rate_limited,
-        faulty,
-    )
+    for workload in (reading, overlapping, decoding, importing, holding, failing)
 }
 
 
-def run(origin: RunningOrigin, name: str, peer: str, params: dict[str, Any]) -> Samples:
-    """Run one workload to its end."""
-    workload = functools.partial(WORKLOADS[name], origin, peer, **params)
+def main() -> None:
+    """Run the workload that the argument describes."""
+    task: dict[str, Any] = json.loads(sys.argv[1])
+    workload = WORKLOADS[task["workload"]]
 
-    async def main() -> Samples:
-        return await workload()
+    async def run() -> list[Sample]:
+        return await workload(Server(**task["server"]), task["peer"], **task["params"])
 
-    return asyncio.run(main())
+    samples = asyncio.run(run())
+    medians = {name: statistics.median(one[name] for one in samples) for name in samples[0]}
+    sys.stdout.write(json.dumps(medians))
+
+
+if __name__ == "__main__":
+    main()
