@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from . import plan, plots
-from .comparison import Comparison
+from .comparison import Comparison, Target
 from .decoders import PAGE
 from .peers import BY_HAND, FLOOR, NO_PREFETCH, OURS, SDK, SDK_AIOHTTP
 from .results import Results, Summary
@@ -42,6 +42,7 @@ def write(results: Results) -> None:
 def _page(results: Results) -> Iterator[str]:
     suite = {one.name: one for one in plan.comparisons()}
     yield "# Benchmarks\n"
+    yield "The same work with asyncckpt, a hand-written loop, and the official Python SDK:\n"
     yield from _glance(results)
     yield from _speed(results, suite)
     yield from _real_conditions(results, suite)
@@ -263,7 +264,10 @@ def _decoding(results: Results) -> Iterator[str]:
 
 def _targets(results: Results, suite: dict[str, Comparison]) -> Iterator[str]:
     yield "## Targets\n"
-    yield "A target is met if the median of the rounds meets it.\n"
+    yield (
+        "A target is met if the median of the rounds meets it, and missed within the spread if a "
+        "quartile does.\n"
+    )
     rows = []
     for one in suite.values():
         for target in one.targets:
@@ -273,10 +277,17 @@ def _targets(results: Results, suite: dict[str, Comparison]) -> Iterator[str]:
                     f"{one.title}: {target.what}",
                     _to_three_digits(measured) + target.unit,
                     target.bound,
-                    "met" if target.is_met(measured.median) else "**missed**",
+                    _verdict(target, measured),
                 )
             )
     yield from _table(("", "measured", "target", ""), rows)
+
+
+def _verdict(target: Target, measured: Summary) -> str:
+    if target.is_met(measured.median):
+        return "met"
+    is_close = any(map(target.is_met, (measured.low, measured.high)))
+    return "missed within the spread" if is_close else "**missed**"
 
 
 def _method(results: Results) -> Iterator[str]:
