@@ -15,15 +15,15 @@ class Target:
     """A bound on one quantity of asyncckpt, or on a ratio of two.
 
     Attributes:
-        what: What is bounded.
-        of: Whose quantity.
-        over: By whose it is divided.
-        quantity: Which.
+        what: A name for what is bounded.
+        of: The entry whose quantity is bounded.
+        over: The entry by whose quantity it is divided.
+        quantity: The name of the quantity in the samples.
         at_most: The upper bound.
         at_least: The lower bound, where there is no upper one.
         slack: The factor beyond the bound that noise does not explain: there the short run fails.
-        scale: From the quantity to the unit of the bound.
-        unit: That unit.
+        scale: The factor from the unit of the quantity to that of the bound.
+        unit: The unit of the bound.
     """
 
     what: str
@@ -67,13 +67,13 @@ class Comparison:
     """One workload for several peers, which take turns.
 
     Attributes:
-        name: What `--only` takes.
-        title: What the page calls it.
+        name: Its name for `--only`.
+        title: Its name on the page.
         workload: The name of a function in `workloads`.
         params: Its parameters.
         entries: Further parameters, by label; a label is a peer if they name none.
         rounds: In how many fresh processes each entry runs.
-        targets: What asyncckpt has to reach.
+        targets: The bounds on its results.
         short: The parameters that the short run replaces; None leaves the comparison out.
     """
 

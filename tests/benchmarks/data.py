@@ -1,7 +1,7 @@
-"""The made checkpoints that the origin serves, as bytes.
+"""The checkpoints that the server sends, as bytes.
 
-A job's id says how many checkpoints it has, and a checkpoint's id where it stands in which job, so
-that the origin keeps nothing and every record can be checked.
+The id of a job contains the number of its checkpoints, and the id of a checkpoint its job and its
+index, so that the server stores nothing.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ import json
 import random
 from typing import Final
 
-# A placeholder of the same length as what it stands for: a job's number, and a page's first record.
+# A placeholder for the number of a job and the first record of a page, of the same length.
 _PAGE: Final = "@JOB@@@START@@@"
 
 
 def job_id(number: int, records: int) -> str:
-    """The id of a job with so many checkpoints."""
+    """Return the id of a job with a number of checkpoints."""
     return f"ftjob-{number:06d}x{records}"
 
 
 def parse_job_id(job: str) -> tuple[int, int]:
-    """The number of a job, and how many checkpoints it has."""
+    """Return the number of a job, and the number of its checkpoints."""
     number, records = job.removeprefix("ftjob-").split("x")
     return int(number), int(records)
 
 
 def index_of(checkpoint_id: str) -> int:
-    """Where a checkpoint stands in its job's list."""
+    """Return the index of a checkpoint in the list of its job."""
     return int(checkpoint_id[13:22]) + int(checkpoint_id[22:31])
 
 
 def id_at(job: str, index: int) -> str:
-    """An id that `index_of` finds at that place in a job's list."""
+    """Return an id for which `index_of` returns that index."""
     number, _ = parse_job_id(job)
     return f"ftckpt_{number:06d}{index:09d}{0:09d}"
 
 
 def page_body(job: str, start: int, limit: int) -> bytes:
-    """The page of a job from record `start`."""
+    """Return the page of a job that starts at a record."""
     number, records = parse_job_id(job)
     count = max(0, min(limit, records - start))
     return (b"%06d%09d" % (number, start)).join(_parts(count, start + count < records, job))
