@@ -24,7 +24,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(.*\.)?(RecordT|Endpoint|Fetch|APIKeySource|ClientOptions|Jobs|NotGiven|OnError|RequestCounts)",
     ),
-    ("py:.*", r"asyncckpt\.testing\.data\.\w+Object"),
+    ("py:.*", r"asyncckpt\.testing\.shapes\.\w+Object"),
     ("py:.*", r"asyncckpt\.errors\._ResponseError"),
 ]
 

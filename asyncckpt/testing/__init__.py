@@ -1,6 +1,6 @@
-"""A sandbox of the API for tests: a real HTTP server in process, with made data and faults.
+"""A sandbox of the API for tests: a real HTTP server in the process, with data and faults.
 
-No key and no network are needed. A test of your own code looks like this::
+It needs no key and no network. A test of your own code looks like this::
 
     import asyncckpt
     from asyncckpt.testing import Sandbox, faults
@@ -8,15 +8,15 @@ No key and no network are needed. A test of your own code looks like this::
 
     async def test_my_report_survives_a_bad_gateway() -> None:
         async with Sandbox(jobs=1, checkpoints=30) as sandbox, sandbox.client() as client:
-            sandbox.inject(faults.Status(502), page=2)
+            sandbox.inject(faults.Status(502))
 
             report = await my_report(client, sandbox.job_ids[0])
 
             assert report.count == 30
-            assert sandbox.stats.answers == {200: 3, 502: 1}
+            assert sandbox.stats.responses == {200: 1, 502: 1}
 
-With pytest and pytest-asyncio the fixtures `asyncckpt_sandbox` and `asyncckpt_client` are there
-without an import; a mark sets the sandbox up::
+With pytest and pytest-asyncio, the fixtures `asyncckpt_sandbox` and `asyncckpt_client` need no
+import; a mark gives the arguments of the sandbox::
 
     @pytest.mark.asyncckpt_sandbox(jobs=3, checkpoints=100, latency=0.01)
     async def test_my_report(asyncckpt_client: asyncckpt.AsyncClient) -> None: ...
@@ -29,17 +29,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asyncckpt.testing import faults, limiters
-    from asyncckpt.testing.server import Sandbox, Stats
+    from asyncckpt.testing.server import Sandbox
+    from asyncckpt.testing.stats import Stats
 
 __all__ = ["Sandbox", "Stats", "faults", "limiters"]
 
 
-if not TYPE_CHECKING:  # a type checker would take it for a yes to every name
+_MODULES = {"Sandbox": "asyncckpt.testing.server", "Stats": "asyncckpt.testing.stats"}
+
+if not TYPE_CHECKING:  # a type checker would accept every name
 
     def __getattr__(name: str) -> object:
-        # The pytest plugin lives here too, and is loaded in test runs that never use the sandbox.
-        if name in {"Sandbox", "Stats"}:
-            return getattr(importlib.import_module("asyncckpt.testing.server"), name)
+        # Test runs that never use the sandbox load the pytest plugin of this package too.
+        if name in _MODULES:
+            return getattr(importlib.import_module(_MODULES[name]), name)
         if name in {"faults", "limiters"}:
             return importlib.import_module(f"asyncckpt.testing.{name}")
         message = f"module {__name__!r} has no attribute {name!r}"

@@ -1,7 +1,8 @@
-"""The API's own answers: which request gets which page, job or error. Nothing here awaits.
+"""The behaviour of the API: which request gets which page, job or error. Nothing here awaits.
 
-After the fine-tuning section of the OpenAI API reference, and its Azure form: the prefix
-`/openai`, the `api-key` header, the `api-version` query field, and pages without ids.
+It follows the fine-tuning section of the OpenAI API reference, and Azure's form of it: the prefix
+`/openai`, the `api-key` header, the `api-version` query field, and pages without `first_id` and
+`last_id`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
-from asyncckpt.testing.answers import Answer, RecordedRequest, error_body
-from asyncckpt.testing.data import CheckpointObject, Dataset, Job, JobObject, PageObject
+from asyncckpt.testing.data import Dataset, Job
+from asyncckpt.testing.responses import RecordedRequest, ServerResponse, error_body
+from asyncckpt.testing.shapes import CheckpointObject, JobObject, PageObject
 
 _RESOURCE = re.compile(
     r"/(?P<prefix>v1|openai(?:/v1)?)/fine_tuning/jobs"
@@ -26,12 +28,12 @@ _MAX_PER_PAGE = 100
 
 @attrs.frozen
 class Target:
-    """What a path names.
+    """The resource that a path names.
 
     Args:
         job_id: The job, or None for the list of jobs.
-        checkpoints: Whether the job's checkpoints are meant, not the job.
-        azure: Whether the path has the Azure form.
+        checkpoints: Whether the path names the checkpoints of the job.
+        azure: Whether the path has the form used by Azure.
     """
 
     job_id: str | None
@@ -40,22 +42,24 @@ class Target:
 
     @property
     def is_list(self) -> bool:
-        """Whether the answer is a page."""
+        """Whether the response is a page."""
         return self.checkpoints or self.job_id is None
 
 
 class RefusedError(Exception):
-    """A request the API answers with an error."""
+    """A request that the API rejects."""
 
     def __init__(
         self, status: int, message: str, *, param: str | None = None, code: str | None = None
     ) -> None:
         super().__init__(message)
-        self.answer = Answer(status=status, body=error_body(message, param=param, code=code))
+        self.response = ServerResponse(
+            status=status, body=error_body(message, param=param, code=code)
+        )
 
 
 def target_of(path: str) -> Target | None:
-    """Return what a path names, or None where it names nothing of the API's."""
+    """Return the resource that a path names, or None if there is none."""
     match = _RESOURCE.fullmatch(path)
     if match is None:
         return None
@@ -64,7 +68,7 @@ def target_of(path: str) -> Target | None:
 
 
 def masked(key: str) -> str:
-    """Return a key as the API shows it in an error: its first and last characters."""
+    """Return a key as errors of the API show it: only its first and last characters."""
     if len(key) <= 7:
         return "*" * len(key)
     head, tail = (8, 4) if len(key) > 20 else (5, 2)
@@ -72,31 +76,31 @@ def masked(key: str) -> str:
 
 
 class Api:
-    """Answers requests from a dataset.
+    """Responds to requests from a dataset.
 
     Args:
         dataset: The jobs.
-        api_key: The key that is let in.
+        api_key: The valid API key.
     """
 
     def __init__(self, dataset: Dataset, api_key: str) -> None:
         self.dataset = dataset
         self.api_key = api_key
 
-    def answer(self, request: RecordedRequest, credentials: str | None) -> Answer:
-        """Return the answer to a request.
+    def respond(self, request: RecordedRequest, credentials: str | None) -> ServerResponse:
+        """Return the response to a request.
 
         Args:
-            request: What was asked.
-            credentials: The key that came with it.
+            request: The request.
+            credentials: The API key of the request, or None.
         """
         try:
-            return Answer(body=self._body(request, credentials))
+            return ServerResponse(body=self._body(request, credentials))
         except RefusedError as error:
-            return error.answer
+            return error.response
 
     def page_number(self, target: Target, query: Mapping[str, str]) -> int | None:
-        """Return which page of a list is asked for, from 1; None for what is no page."""
+        """Return the number of the requested page, from 1; None if it is not a list."""
         try:
             start, limit, _ = self._window(target, query)
         except RefusedError:

@@ -1,12 +1,12 @@
-"""The pytest plugin: a sandbox and a client of it as fixtures, for a user's own tests.
+"""The pytest plugin: a sandbox and a client for it as fixtures.
 
-pytest finds it by itself once asyncckpt is installed. The fixtures are asynchronous and need
-pytest-asyncio; without it, tests that ask for them are skipped.
+pytest loads it once asyncckpt is installed. The client's fixture is asynchronous and needs
+pytest-asyncio; without it, tests that request this fixture are skipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,43 +17,44 @@ if TYPE_CHECKING:
     from asyncckpt.testing import Sandbox
 
 _MARK = "asyncckpt_sandbox"
-_REASON = "{} needs pytest-asyncio, which is not installed: python -m pip install pytest-asyncio"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known, so that `--strict-markers` accepts it."""
+    """Register the mark, so that `--strict-markers` accepts it."""
     config.addinivalue_line(
         "markers",
-        f"{_MARK}(**options): what asyncckpt.testing.Sandbox takes, for the fixture {_MARK}",
+        f"{_MARK}(**options): arguments of asyncckpt.testing.Sandbox, for the fixture {_MARK}",
     )
+
+
+@pytest.fixture(name="asyncckpt_sandbox")
+def running_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """Serve a sandbox for one test, in a thread: the test's event loop may be any.
+
+    The mark `asyncckpt_sandbox(jobs=3, latency=0.01)` on a test, class or module gives its
+    arguments.
+
+    Yields:
+        The sandbox.
+    """
+    from asyncckpt.testing import Sandbox
+
+    node = cast("pytest.Item", request.node)
+    mark = node.get_closest_marker(_MARK)
+    options: Mapping[str, Any] = mark.kwargs if mark else {}
+    if mark and mark.args:
+        message = f"{_MARK} takes keyword arguments, such as jobs=3, and not {mark.args}"
+        raise TypeError(message)
+    with Sandbox(**options) as sandbox:
+        yield sandbox
 
 
 if find_spec("pytest_asyncio") is not None:
     import pytest_asyncio
 
-    @pytest_asyncio.fixture(name="asyncckpt_sandbox")
-    async def running_sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
-        """A sandbox that serves for the length of a test.
-
-        The mark `asyncckpt_sandbox(jobs=3, latency=0.01)` on a test, class or module sets it up.
-
-        Yields:
-            The sandbox.
-        """
-        from asyncckpt.testing import Sandbox
-
-        node = cast("pytest.Item", request.node)
-        mark = node.get_closest_marker(_MARK)
-        options: Mapping[str, Any] = mark.kwargs if mark else {}
-        if mark and mark.args:
-            message = f"{_MARK} takes keyword arguments, such as jobs=3, and not {mark.args}"
-            raise TypeError(message)
-        async with Sandbox(**options) as sandbox:
-            yield sandbox
-
     @pytest_asyncio.fixture(name="asyncckpt_client")
     async def open_client(asyncckpt_sandbox: Sandbox) -> AsyncIterator[AsyncClient]:
-        """A client of the test's sandbox, closed after the test.
+        """Open a client for the sandbox of the test, and close it after the test.
 
         Yields:
             The client.
@@ -63,12 +64,10 @@ if find_spec("pytest_asyncio") is not None:
 
 else:
 
-    @pytest.fixture(name="asyncckpt_sandbox")
-    def missing_sandbox() -> None:
-        """Skip: there is nothing to run an asynchronous fixture."""
-        pytest.skip(_REASON.format("asyncckpt_sandbox"))
-
     @pytest.fixture(name="asyncckpt_client")
     def missing_client() -> None:
-        """Skip: there is nothing to run an asynchronous fixture."""
-        pytest.skip(_REASON.format("asyncckpt_client"))
+        """Skip the test: there is no plugin to run an asynchronous fixture."""
+        pytest.skip(
+            "asyncckpt_client needs pytest-asyncio, which is not installed: "
+            "python -m pip install pytest-asyncio"
+        )

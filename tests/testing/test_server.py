@@ -18,8 +18,9 @@ import pytest
 
 from asyncckpt import APIError
 from asyncckpt.testing import Sandbox, faults
-from asyncckpt.testing.answers import Answer
-from asyncckpt.testing.data import METHODS, Status
+from asyncckpt.testing.responses import ServerResponse
+from asyncckpt.testing.data import METHODS
+from asyncckpt.testing.shapes import Status
 from asyncckpt.testing.limiters import (
     Concurrency,
     FixedWindow,
@@ -660,8 +661,8 @@ async def test_chances_come_from_the_seed() -> None:
 
 async def test_a_fault_of_the_users_own(box: Sandbox, browser: Browser) -> None:
     class Shout:
-        def apply(self, answer: Answer, exchange: object) -> Answer:
-            return attrs.evolve(answer, body=answer.content().replace(b"list", b"LIST"))
+        def apply(self, response: ServerResponse, exchange: object) -> ServerResponse:
+            return attrs.evolve(response, body=response.content().replace(b"list", b"LIST"))
 
     box.inject(Shout(), faults.Header("x-loud", "yes"), faults.Header("x-request-id", None))
     reply = await browser.get(checkpoints_path(box))

@@ -1,4 +1,4 @@
-"""Faults as ordered: which requests they meet, and how often."""
+"""Rules that say which requests a fault applies to, and how often."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ from collections.abc import Sequence
 
 import attrs
 
-from asyncckpt.testing.answers import Answer, Exchange, RecordedRequest
 from asyncckpt.testing.faults import Fault
+from asyncckpt.testing.responses import FaultContext, RecordedRequest, ServerResponse
 
 
 @attrs.define(eq=False)
-class Order:
-    """Faults ordered with `Sandbox.inject`.
+class FaultRule:
+    """Faults injected with `Sandbox.inject`, and the requests that they apply to.
 
     Args:
-        faults: What to apply, one after the other.
-        times: How many requests at most, or None for every one.
-        probability: The chance that a request which matches is met.
-        path: Only requests whose path contains this.
-        job: Only requests about this job.
+        faults: The faults, applied in this order.
+        times: The number of requests to apply them to, or None for no limit.
+        probability: The probability, 0.0 to 1.0, that a matching request gets them.
+        path: Only requests whose path contains this text.
+        job: Only requests for this job.
         page: Only requests for this page of a list, from 1.
-        reused: Only requests on a connection that has, or has not, carried one before.
-        hits: How many requests were met so far.
+        reused: Only requests on a connection that carried an earlier request (True), or on a new
+            one (False).
+        hits: The number of requests that got the faults so far.
+
+    Raises:
+        ValueError: There is no fault, or a number is out of its range.
     """
 
     faults: Sequence[Fault]
@@ -46,8 +50,8 @@ class Order:
             message = f"probability is {self.probability}; give a number from 0.0 to 1.0"
             raise ValueError(message)
 
-    def meets(self, request: RecordedRequest) -> bool:
-        """Whether a request is met; if it is, it is counted."""
+    def claims(self, request: RecordedRequest) -> bool:
+        """Return whether the faults apply to a request, and count it if they do."""
         if not self._matches(request):
             return False
         if self.probability < 1.0 and self._random.random() >= self.probability:
@@ -55,14 +59,14 @@ class Order:
         self.hits += 1
         return True
 
-    def apply(self, answer: Answer, exchange: Exchange) -> Answer:
-        """Apply the faults to an answer, in order."""
+    def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
+        """Apply the faults to a response, in order."""
         for fault in self.faults:
-            answer = fault.apply(answer, exchange)
-        return answer
+            response = fault.apply(response, context)
+        return response
 
     def stop(self) -> None:
-        """Meet no more requests."""
+        """Apply to no more requests."""
         self.times = self.hits
 
     def _matches(self, request: RecordedRequest) -> bool:

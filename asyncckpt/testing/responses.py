@@ -1,6 +1,7 @@
-"""An answer as a value, and what a request asked: everything about HTTP but the sending.
+"""Responses and recorded requests as plain values, and the bytes of a response.
 
-A fault alters an `Answer`; the server plays the `script` of what came out. Nothing here awaits.
+A fault changes a `ServerResponse`; the server sends the steps that `script` yields for it. Nothing
+here awaits.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import attrs
 import msgspec
 
 Headers = tuple[tuple[str, str | None], ...]
-"""Names and values in order; `None` leaves out a header the server would send by itself."""
+"""Names and values in order; `None` leaves out a default header."""
 
 _FILLER = b" " * 65_536
 _FILLER_CHUNK = b"10000\r\n" + _FILLER + b"\r\n"
@@ -34,7 +35,7 @@ _ERRORS: dict[int, tuple[str, str, str | None]] = {
 
 
 class Ending(Enum):
-    """What becomes of the connection once everything to be sent is sent."""
+    """What happens to the connection after the response."""
 
     KEEP = auto()
     CLOSE = auto()
@@ -44,11 +45,11 @@ class Ending(Enum):
 
 @attrs.frozen
 class Pace:
-    """Sending bit by bit.
+    """Sends slowly, in pieces.
 
     Args:
-        seconds: How long the whole takes.
-        pieces: In how many pieces it goes.
+        seconds: Time for all pieces.
+        pieces: Number of pieces.
     """
 
     seconds: float
@@ -56,22 +57,22 @@ class Pace:
 
 
 @attrs.frozen(kw_only=True)
-class Answer:
-    """What the server answers, and how the bytes go over the wire.
+class ServerResponse:
+    """A response of the sandbox, and how its bytes are sent.
 
     Args:
         status: The HTTP status code.
-        headers: Headers beside, or in place of, those the server sends by itself.
-        body: A JSON object, encoded when it is sent, or bytes that are sent as they are.
+        headers: Headers to add to the default ones, or to replace them.
+        body: A JSON object, encoded when it is sent, or bytes that are sent unchanged.
         wait: Seconds before the first byte.
-        head: Whether status line and headers are sent at all; without them no body is.
-        head_pace: Send the head bit by bit.
-        body_pace: Send the body bit by bit.
-        share: How much of the body is sent, from 0.0 to 1.0; the headers promise all of it.
-        chunked: Send the body with chunked transfer coding in place of a Content-Length.
-        gzip: Compress the body and say so.
-        endless: Never stop sending: blanks follow the body for ever, in chunks.
-        ending: What becomes of the connection.
+        head: Whether to send the status line and the headers; without them no body is sent.
+        head_pace: How to send the head slowly; None sends it at once.
+        body_pace: How to send the body slowly; None sends it at once.
+        share: Part of the body, 0.0 to 1.0, that is sent; the headers announce all of it.
+        chunked: Use chunked transfer coding instead of a Content-Length.
+        gzip: Compress the body, and declare it.
+        endless: Send spaces after the body, in chunks, and never end.
+        ending: What happens to the connection.
     """
 
     status: int = 200
@@ -87,8 +88,8 @@ class Answer:
     endless: bool = False
     ending: Ending = Ending.KEEP
 
-    def with_headers(self, *headers: tuple[str, str | None]) -> Answer:
-        """Return this answer with more headers."""
+    def with_headers(self, *headers: tuple[str, str | None]) -> ServerResponse:
+        """Return this response with additional headers."""
         return attrs.evolve(self, headers=(*self.headers, *headers))
 
     def content(self) -> bytes:
@@ -98,17 +99,17 @@ class Answer:
 
 @attrs.frozen(kw_only=True)
 class RecordedRequest:
-    """What a request asked.
+    """A request that the sandbox received.
 
     Args:
         method: The HTTP method.
         path: The path, decoded, without the query.
         query: The query's fields.
-        headers: The headers, names in lower case; of secrets only `***` is kept.
+        headers: The headers, names in lower case; `***` replaces the values of credentials.
         at: Seconds since the sandbox started.
-        job_id: The job it is about, or None.
-        page: Which page of a list it asks for, from 1, or None.
-        reused: Whether its connection had carried a request before.
+        job_id: The id of the job in the path, or None.
+        page: The number of the requested page of a list, from 1, or None.
+        reused: Whether its connection carried an earlier request.
     """
 
     method: str
@@ -122,22 +123,22 @@ class RecordedRequest:
 
 
 @attrs.frozen(kw_only=True)
-class Exchange:
-    """What a fault may look at: the request, and the server's other answers.
+class FaultContext:
+    """What a fault may use besides the response.
 
     Args:
-        request: What was asked.
-        target: Path and query as they were asked for.
+        request: The request.
+        target: Path and query as requested.
         origin: Scheme, host and port of the sandbox.
-        other_origin: The same server by another host name.
-        first_page: Makes the answer for the first page of the list that was asked for.
+        other_origin: The same server under a different host name.
+        first_page: Returns the response for the first page of the requested list.
     """
 
     request: RecordedRequest
     target: str
     origin: str
     other_origin: str
-    first_page: Callable[[], Answer]
+    first_page: Callable[[], ServerResponse]
 
 
 def error_body(
@@ -147,74 +148,74 @@ def error_body(
     param: str | None = None,
     code: str | None = None,
 ) -> dict[str, object]:
-    """Return the body of an error in the API's form."""
+    """Return the body of an error, in the format of the API."""
     return {"error": {"message": message, "type": error_type, "param": param, "code": code}}
 
 
-def error_answer(status: int) -> Answer:
-    """Return the API's usual answer for a status of 400 and above."""
+def error_response(status: int) -> ServerResponse:
+    """Return the API's default response for a status of 400 and above."""
     default = (f"{_reason(status)}.", "server_error" if status >= 500 else "api_error", None)
     message, error_type, code = _ERRORS.get(status, default)
-    return Answer(status=status, body=error_body(message, error_type=error_type, code=code))
+    return ServerResponse(status=status, body=error_body(message, error_type=error_type, code=code))
 
 
-def script(answer: Answer, own_headers: Mapping[str, str]) -> Iterator[bytes | float]:
-    """Yield what to do to send an answer: bytes to send, and seconds to pause.
+def script(response: ServerResponse, own_headers: Mapping[str, str]) -> Iterator[bytes | float]:
+    """Yield the steps that send a response: bytes to send, and seconds to pause.
 
     Args:
-        answer: The answer.
-        own_headers: Headers the server sends with every answer, names in lower case.
+        response: The response.
+        own_headers: Headers of every response, names in lower case.
 
     Yields:
         Bytes and seconds, in order.
     """
-    if answer.wait:
-        yield answer.wait
-    if not answer.head:
+    if response.wait:
+        yield response.wait
+    if not response.head:
         return
-    content = answer.content()
-    if answer.gzip:
+    content = response.content()
+    if response.gzip:
         content = gzip.compress(content, compresslevel=6)
-    head = _head(answer, own_headers, len(content))
-    body = _framed(answer, content)
-    body = body[: int(len(body) * answer.share)]
-    if answer.head_pace is None and answer.body_pace is None:
+    head = _head(response, own_headers, len(content))
+    body = _framed(response, content)
+    body = body[: int(len(body) * response.share)]
+    if response.head_pace is None and response.body_pace is None:
         yield head + body
     else:
-        yield from _paced(head, answer.head_pace)
-        yield from _paced(body, answer.body_pace)
-    while answer.endless:
+        yield from _paced(head, response.head_pace)
+        yield from _paced(body, response.body_pace)
+    while response.endless:
         yield _FILLER_CHUNK
 
 
-def _head(answer: Answer, own_headers: Mapping[str, str], length: int) -> bytes:
+def _head(response: ServerResponse, own_headers: Mapping[str, str], length: int) -> bytes:
     headers: dict[str, str | None] = {
         "date": formatdate(usegmt=True),
         "content-type": "application/json",
         **own_headers,
     }
-    if answer.gzip:
+    if response.gzip:
         headers["content-encoding"] = "gzip"
-    if answer.chunked or answer.endless:
+    if response.chunked or response.endless:
         headers["transfer-encoding"] = "chunked"
     else:
         headers["content-length"] = str(length)
-    replaced = {name.lower() for name, _ in answer.headers}
+    replaced = {name.lower() for name, _ in response.headers}
     pairs = [pair for pair in headers.items() if pair[0] not in replaced]
-    pairs.extend(answer.headers)
+    pairs.extend(response.headers)
     lines = [f"{name}: {value}\r\n" for name, value in pairs if value is not None]
-    status_line = f"HTTP/1.1 {answer.status} {_reason(answer.status)}\r\n"
+    status_line = f"HTTP/1.1 {response.status} {_reason(response.status)}\r\n"
     return f"{status_line}{''.join(lines)}\r\n".encode("utf-8", "surrogateescape")
 
 
-def _framed(answer: Answer, content: bytes) -> bytes:
-    if not answer.chunked and not answer.endless:
+def _framed(response: ServerResponse, content: bytes) -> bytes:
+    if not response.chunked and not response.endless:
         return content
     half = len(content) // 2
     frames = [
         b"%x\r\n%b\r\n" % (len(part), part) for part in (content[:half], content[half:]) if part
     ]
-    return b"".join(frames) + (b"" if answer.endless else b"0\r\n\r\n")
+    return b"".join(frames) + (b"" if response.endless else b"0\r\n\r\n")
 
 
 def _paced(data: bytes, pace: Pace | None) -> Iterator[bytes | float]:

@@ -1,0 +1,109 @@
+"""The connections of a sandbox, and how a response is sent on one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from asyncckpt.testing.responses import Ending, ServerResponse, script
+from asyncckpt.testing.stats import Stats
+
+RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_SHUTDOWN_SECONDS = 2.0
+
+
+class Connections(web.Server):
+    """Counts the open connections; aiohttp speaks HTTP on each of them."""
+
+    def __init__(self, handler: RequestHandler, stats: Stats) -> None:
+        super().__init__(handler, handler_cancellation=True, access_log=None)
+        self._stats = stats
+        self._is_aborting = False
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Count a new connection."""
+        super().connection_made(handler, transport)
+        self._stats.connections += 1
+        self._stats.connections_open += 1
+        if self._is_aborting:
+            # It was being accepted when the listener closed.
+            transport.abort()
+
+    def connection_lost(
+        self, handler: web.RequestHandler, exc: BaseException | None = None
+    ) -> None:
+        """Count a closed connection."""
+        super().connection_lost(handler, exc)
+        self._stats.connections_open -= 1
+
+    async def abort(self) -> None:
+        """Close every connection at once, and wait until its task has ended."""
+        self._is_aborting = True
+        for connection in self.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await self.shutdown(_SHUTDOWN_SECONDS)
+
+
+class AlreadySent(web.StreamResponse):
+    """Tells aiohttp that the handler has sent the response itself.
+
+    Args:
+        keep: Whether the connection stays open.
+    """
+
+    def __init__(self, *, keep: bool) -> None:
+        super().__init__()
+        self._keep = keep
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays open."""
+        return self._keep
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Do nothing."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing."""
+
+
+async def send(
+    request: web.BaseRequest, response: ServerResponse, headers: Mapping[str, str]
+) -> AlreadySent:
+    """Send a response on the connection of its request.
+
+    Args:
+        request: The request.
+        response: The response.
+        headers: Headers of every response, names in lower case.
+
+    Returns:
+        What an aiohttp handler returns.
+
+    Raises:
+        ConnectionError: The client has closed the connection.
+    """
+    for step in script(response, headers):
+        if isinstance(step, bytes):
+            await request.writer.write(step)
+        else:
+            await asyncio.sleep(step)
+    if response.ending is Ending.HANG:
+        await asyncio.get_running_loop().create_future()
+    if response.ending is Ending.RESET and request.transport is not None:
+        _reset(request.transport)
+    return AlreadySent(keep=response.ending is Ending.KEEP and request.keep_alive)
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Close with a TCP RST: SO_LINGER with a time of zero, see socket(7)."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,56 @@
+"""Faults of pages and cursors."""
+
+from __future__ import annotations
+
+import attrs
+
+from asyncckpt.testing.faults.fields import SetField, altered
+from asyncckpt.testing.responses import FaultContext, ServerResponse
+
+
+@attrs.frozen
+class CyclingCursor:
+    """Pages that repeat: after `pages` pages the first one follows, endlessly.
+
+    Inject it with `times=None`, so that it applies to every page.
+
+    Args:
+        pages: Number of different pages.
+    """
+
+    pages: int = 2
+
+    def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
+        """Return to the first page."""
+        page = context.request.page
+        if page is None or page < self.pages:
+            return response
+        again = response if page == self.pages else context.first_page()
+        return SetField("has_more", True).apply(attrs.evolve(response, body=again.body), context)
+
+
+@attrs.frozen
+class StuckCursor:
+    """A server that ignores the cursor and always returns the first page.
+
+    Inject it with `times=None`, so that it applies to every page.
+    """
+
+    def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
+        """Return the first page."""
+        return CyclingCursor(pages=1).apply(response, context)
+
+
+@attrs.frozen
+class EmptyPage:
+    """A page without records that says that there are more."""
+
+    def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
+        """Remove the records."""
+
+        def change(body: dict[str, object]) -> None:
+            if "data" in body:
+                body.update(data=[], has_more=True)
+                body.update({name: None for name in ("first_id", "last_id") if name in body})
+
+        return altered(response, change)

@@ -1,0 +1,75 @@
+"""The objects of the API as JSON: the fine-tuning section of the OpenAI API reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NotRequired, TypedDict
+
+Method = Literal["supervised", "dpo", "reinforcement"]
+Status = Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class MetricsObject(TypedDict, total=False):
+    """The metrics of a checkpoint; a metric that was not measured is absent."""
+
+    step: int
+    train_loss: float
+    train_mean_token_accuracy: float
+    valid_loss: float
+    valid_mean_token_accuracy: float
+    full_valid_loss: float
+    full_valid_mean_token_accuracy: float
+
+
+class CheckpointObject(TypedDict):
+    """A `fine_tuning.job.checkpoint`."""
+
+    object: Literal["fine_tuning.job.checkpoint"]
+    id: str
+    created_at: int
+    fine_tuned_model_checkpoint: str
+    fine_tuning_job_id: str
+    metrics: MetricsObject
+    step_number: int
+
+
+class JobErrorObject(TypedDict):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    param: str | None
+
+
+class JobObject(TypedDict):
+    """A `fine_tuning.job`."""
+
+    object: Literal["fine_tuning.job"]
+    id: str
+    created_at: int
+    error: JobErrorObject | None
+    estimated_finish: int | None
+    fine_tuned_model: str | None
+    finished_at: int | None
+    hyperparameters: Mapping[str, object]
+    integrations: list[object]
+    metadata: dict[str, str] | None
+    method: Mapping[str, object]
+    model: str
+    organization_id: str
+    result_files: list[str]
+    seed: int
+    status: Status
+    trained_tokens: int | None
+    training_file: str
+    validation_file: str | None
+
+
+class PageObject(TypedDict):
+    """A page of a list; Azure and some other servers leave the two ids out."""
+
+    object: Literal["list"]
+    data: Sequence[Mapping[str, object]]
+    first_id: NotRequired[str | None]
+    last_id: NotRequired[str | None]
+    has_more: bool

@@ -1,0 +1,56 @@
+"""Serving from a thread, for code that brings an event loop of its own or has none."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+
+
+class ServerThread:
+    """A thread with an event loop that keeps a server running.
+
+    Args:
+        start: Starts the server.
+        stop: Stops it.
+
+    Raises:
+        Exception: Whatever `start` raises.
+    """
+
+    def __init__(
+        self, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._started: Future[None] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._leave: asyncio.Event | None = None
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(start, stop)), name="asyncckpt-sandbox"
+        )
+        self._thread.start()
+        try:
+            self._started.result()
+        except BaseException:
+            self.stop()
+            raise
+
+    async def _serve(
+        self, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._leave = asyncio.Event()
+        try:
+            await start()
+        except Exception as error:
+            self._started.set_exception(error)
+            return
+        self._started.set_result(None)
+        await self._leave.wait()
+        await stop()
+
+    def stop(self) -> None:
+        """Stop the server, and wait until the thread has ended."""
+        if self._loop is not None and self._leave is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._leave.set)
+        self._thread.join()
