@@ -1,36 +1,33 @@
 """Lists the checkpoints of fine-tuning jobs, and fetches the next page while you use this one."""
 
-import importlib
-from typing import TYPE_CHECKING
-
-from asyncckpt.client import AsyncClient
-from asyncckpt.errors import (
-    APIConnectionError,
-    APIError,
-    APIResponseValidationError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    ConflictError,
-    InternalServerError,
-    NotFoundError,
-    OpenAIError,
-    PaginationError,
-    PermissionDeniedError,
-    RateLimitError,
-    UnprocessableEntityError,
-)
-from asyncckpt.messages import Request, Response
-from asyncckpt.options import NOT_GIVEN, NotGiven, Timeout
-from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
-from asyncckpt.streams.fanin import FanIn, JobFailure, Progress
-from asyncckpt.streams.page import Page, PageInfo
-from asyncckpt.streams.pager import Pager
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from asyncckpt.client import AsyncClient
+    from asyncckpt.errors import (
+        APIConnectionError,
+        APIError,
+        APIResponseValidationError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ConflictError,
+        InternalServerError,
+        NotFoundError,
+        OpenAIError,
+        PaginationError,
+        PermissionDeniedError,
+        RateLimitError,
+        UnprocessableEntityError,
+    )
+    from asyncckpt.messages import Request, Response
+    from asyncckpt.options import NOT_GIVEN, NotGiven, Timeout
+    from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
     from asyncckpt.records.conversion import converter
     from asyncckpt.records.jobs import FineTuningJob
+    from asyncckpt.streams.fanin import FanIn, JobFailure, Progress
+    from asyncckpt.streams.page import Page, PageInfo
+    from asyncckpt.streams.pager import Pager
 
 __version__ = "0.1.0"
 
@@ -69,19 +66,47 @@ __all__ = [
     "converter",
 ]
 
-
-_IMPORTED_ON_DEMAND = {
-    "FineTuningJob": "asyncckpt.records.jobs",
-    "converter": "asyncckpt.records.conversion",
+# The names are imported when they are first used: the command takes over Ctrl-C before it imports
+# anything else, and a pytest run that only loads the plugin imports nothing else.
+_NAMES = {
+    "asyncckpt.client": ("AsyncClient",),
+    "asyncckpt.errors": (
+        "APIConnectionError",
+        "APIError",
+        "APIResponseValidationError",
+        "APIStatusError",
+        "APITimeoutError",
+        "AuthenticationError",
+        "BadRequestError",
+        "ConflictError",
+        "InternalServerError",
+        "NotFoundError",
+        "OpenAIError",
+        "PaginationError",
+        "PermissionDeniedError",
+        "RateLimitError",
+        "UnprocessableEntityError",
+    ),
+    "asyncckpt.messages": ("Request", "Response"),
+    "asyncckpt.options": ("NOT_GIVEN", "NotGiven", "Timeout"),
+    "asyncckpt.records.checkpoints": ("FineTuningJobCheckpoint", "Metrics"),
+    "asyncckpt.records.conversion": ("converter",),
+    "asyncckpt.records.jobs": ("FineTuningJob",),
+    "asyncckpt.streams.fanin": ("FanIn", "JobFailure", "Progress"),
+    "asyncckpt.streams.page": ("Page", "PageInfo"),
+    "asyncckpt.streams.pager": ("Pager",),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
-if not TYPE_CHECKING:  # a type checker would take it for a yes to every name
+if not TYPE_CHECKING:  # a type checker would accept every name
 
     def __getattr__(name: str) -> object:
-        if name not in _IMPORTED_ON_DEMAND:
+        if name not in _MODULES:
             raise AttributeError(f"module 'asyncckpt' has no attribute {name!r}")
-        globals()[name] = getattr(importlib.import_module(_IMPORTED_ON_DEMAND[name]), name)
+        # What `importlib.import_module` does, without importing it.
+        module = __import__(_MODULES[name], fromlist=[name])
+        globals()[name] = getattr(module, name)
         return globals()[name]
 
 
