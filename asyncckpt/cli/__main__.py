@@ -1,4 +1,4 @@
-"""So that ``python -m asyncckpt.cli`` is the command too."""
+"""Makes ``python -m asyncckpt.cli`` run the command."""
 
 import sys
 

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
+from asyncckpt.cli.logs import logged
 from asyncckpt.cli.output import Format, writer_for
-from asyncckpt.cli.terminal import UsageError, complain
+from asyncckpt.cli.terminal import UsageError, complain, tell
+from asyncckpt.cli.waiting import WaitingLine
+from asyncckpt.client import AsyncClient
 from asyncckpt.errors import AuthenticationError
 
 if TYPE_CHECKING:
-    from asyncckpt import AsyncClient, FineTuningJobCheckpoint, Pager
+    from asyncckpt import FineTuningJobCheckpoint, Pager
     from asyncckpt.streams.fanin import FanIn, JobFailure
+    from asyncckpt.testing import Sandbox
+    from asyncckpt.testing.options import ClientOptions
 
-__all__ = ["Listing"]
+__all__ = ["Listing", "list_from_api", "list_from_sandbox"]
 
 
 @attrs.define(kw_only=True)
 class Listing:
-    """What to list, and how to show it.
+    """What to list, and how to write it.
 
     Args:
-        job_ids: The jobs.
-        format: How to write; None lets the output decide.
-        limit: Records a page; None lets the server decide.
-        max_records: Records of each job at most; None for all.
+        job_ids: The ids of the jobs.
+        format: The output format; None chooses by the kind of output.
+        limit: Records per page; None for the default of the client.
+        max_records: The maximum number of records of each job; None for all.
         after: The checkpoint to continue after, for a single job; None for the beginning.
-        concurrency: Jobs listed at the same time.
-        failed: How many jobs could not be listed.
+        concurrency: The number of jobs to list at the same time.
+        verbose: Write the log to standard error.
+        failed: The number of jobs that could not be listed.
     """
 
     job_ids: Sequence[str]
@@ -39,29 +46,38 @@ class Listing:
     max_records: int | None
     after: str | None
     concurrency: int
+    verbose: bool = False
     failed: int = attrs.field(init=False, default=0)
+    _waiting: WaitingLine = attrs.field(init=False, repr=False)
 
     async def write_to_stdout(self, client: AsyncClient) -> None:
         """Write the checkpoints, job after job.
 
-        Of several jobs, one that cannot be listed is complained of, and the others go on.
+        If one of several jobs cannot be listed, its error is written to standard error and the
+        others go on.
 
         Args:
-            client: Whom to ask.
+            client: The client to list with.
 
         Raises:
-            UsageError: An argument cannot be right; nothing has been sent.
-            APIError: The only job cannot be listed, or the key is refused.
+            UsageError: An argument is not valid; nothing has been sent.
+            APIError: The only job cannot be listed, or the API key is rejected.
             OSError: Standard output cannot be written to.
         """
+        loop = asyncio.get_running_loop()
+        self._waiting = WaitingLine(clock=loop.time, call_later=loop.call_later)
         stream = self._stream(client)
         writer = writer_for(self.format, sys.stdout)
-        try:
-            async with stream:
-                async for checkpoint in stream:
-                    writer.write(checkpoint)
-        finally:
-            writer.close()
+        with logged(self._waiting, verbose=self.verbose):
+            self._waiting.start()
+            try:
+                async with stream:
+                    async for checkpoint in stream:
+                        self._waiting.progress()
+                        writer.write(checkpoint)
+            finally:
+                self._waiting.stop()
+                writer.close()
 
     def _stream(
         self, client: AsyncClient
@@ -88,7 +104,60 @@ class Listing:
 
     def _complain(self, failure: JobFailure) -> None:
         if isinstance(failure.error, AuthenticationError):
-            # The other jobs would be refused for the same reason.
+            # The other jobs would be rejected for the same reason.
             raise failure.error
         self.failed += 1
+        self._waiting.clear()
         complain(failure.error)
+
+
+async def list_from_api(listing: Listing, options: ClientOptions) -> None:
+    """List from the API.
+
+    Args:
+        listing: What to list.
+        options: The options of the client.
+
+    Raises:
+        UsageError: The client rejects the options.
+        Exception: Whatever `Listing.write_to_stdout` raises.
+    """
+    async with _client(options) as client:
+        await listing.write_to_stdout(client)
+
+
+async def list_from_sandbox(listing: Listing, options: ClientOptions) -> None:
+    """List from a sandbox that serves as long as the list takes.
+
+    Args:
+        listing: What to list; without jobs, one of the sandbox's is chosen and others are named.
+        options: The options of the client.
+
+    Raises:
+        UsageError: The client rejects the options.
+        Exception: Whatever `Listing.write_to_stdout` raises.
+    """
+    from asyncckpt.testing import Sandbox
+
+    async with Sandbox() as sandbox, _client(options, sandbox) as client:
+        if listing.job_ids:
+            await listing.write_to_stdout(client)
+            return
+        chosen, *others = (
+            job["id"]
+            for job in sandbox.jobs
+            if job["status"] == "succeeded" and job["method"]["type"] == "supervised"
+        )
+        listing.job_ids = [chosen]
+        await listing.write_to_stdout(client)
+        tell(
+            f"This is one of {len(sandbox.job_ids)} jobs of the sandbox. "
+            f"Another one: asyncckpt list --sandbox {others[0]}\n"
+        )
+
+
+def _client(options: ClientOptions, sandbox: Sandbox | None = None) -> AsyncClient:
+    try:
+        return AsyncClient(**options) if sandbox is None else sandbox.client(**options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from None

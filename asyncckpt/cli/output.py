@@ -1,4 +1,4 @@
-"""Checkpoints as a table, JSON lines, CSV or JSON; each is written as it comes, none is kept."""
+"""Checkpoints as a table, JSON lines, CSV or JSON, written one by one as they arrive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TextIO
 
 import attrs
 
-from asyncckpt.cli.terminal import printable
+from asyncckpt.cli.terminal import printable, printable_json
 
 if TYPE_CHECKING:
     from asyncckpt import FineTuningJobCheckpoint
@@ -24,11 +24,11 @@ Format = Literal["table", "jsonl", "csv", "json"]
 
 
 def writer_for(format_: Format | None, out: TextIO) -> Writer:
-    """Choose the writer.
+    """Return the writer for a format.
 
     Args:
-        format_: The form asked for; None for a table on a terminal and JSON lines anywhere else.
-        out: Where to write.
+        format_: The format; None for a table on a terminal and JSON lines elsewhere.
+        out: The output.
 
     Returns:
         A writer to `out`.
@@ -52,15 +52,17 @@ def _escape_in_json(error: UnicodeError) -> tuple[str, int]:
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
-# Python's own "backslashreplace" writes \xe9, which is no JSON.
+# Python's own "backslashreplace" writes \xe9, which is not JSON.
 codecs.register_error("asyncckpt.json", _escape_in_json)
 
 
 class Writer(ABC):
-    """Writes checkpoints one by one; a character that the output cannot encode is escaped.
+    """Writes checkpoints one by one.
+
+    Control characters and characters that the output cannot encode are escaped.
 
     Args:
-        out: Where to write.
+        out: The output.
     """
 
     _escape: ClassVar[str] = "backslashreplace"
@@ -71,26 +73,26 @@ class Writer(ABC):
             out.reconfigure(errors=self._escape)
 
     def write(self, checkpoint: FineTuningJobCheckpoint) -> None:
-        """Write one checkpoint, so that a reader sees it while the next is still on its way.
+        """Write and flush one checkpoint.
 
         Args:
             checkpoint: The checkpoint.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The output cannot be written to.
         """
         self._put(checkpoint)
         self._out.flush()
 
     @abstractmethod
     def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
-        """Put one checkpoint into the output's buffer."""
+        """Write one checkpoint to the buffer of the output."""
 
     def close(self) -> None:
-        """End the output; after an error too, so that what is there can be read.
+        """End the output, also after an error: what was written stays readable.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The output cannot be written to.
         """
         self._out.flush()
 
@@ -98,11 +100,11 @@ class Writer(ABC):
 def _json(checkpoint: FineTuningJobCheckpoint) -> str:
     from asyncckpt import converter
 
-    return converter.dumps(checkpoint).decode()
+    return printable_json(converter.dumps(checkpoint).decode())
 
 
 class JSONLinesWriter(Writer):
-    """One JSON object a line, as the API sends them; metrics are written as floats (3000.0)."""
+    """One JSON object per line, as the API sends them; metrics are floats (3000.0)."""
 
     _escape = "asyncckpt.json"
 
@@ -140,8 +142,23 @@ METRICS = (
 FIELDS = ("id", "fine_tuning_job_id", "step_number", "created_at", "fine_tuned_model_checkpoint")
 
 
+# A spreadsheet takes a cell that starts with one of these for a formula (OWASP, CSV injection).
+# Tabs and line breaks, which it may skip, are escaped before.
+FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
 class CSVWriter(Writer):
-    """CSV with a header line; a metric that was not measured is an empty field."""
+    """CSV with a header line; a metric that was not measured is an empty field.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """
 
     def __init__(self, out: TextIO) -> None:
         super().__init__(out)
@@ -149,13 +166,13 @@ class CSVWriter(Writer):
         self._rows.writerow(FIELDS + METRICS)
 
     def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
-        fields = [getattr(checkpoint, name) for name in FIELDS]
+        fields = [_cell(getattr(checkpoint, name)) for name in FIELDS]
         self._rows.writerow(fields + [getattr(checkpoint.metrics, name) for name in METRICS])
 
 
 @attrs.frozen
 class Column:
-    """A column of the table; its width is fixed, as the rows to come are not known."""
+    """A column of the table. Its width is fixed, since later rows are not known yet."""
 
     title: str
     width: int
@@ -163,7 +180,7 @@ class Column:
     right: bool = False
 
     def fit(self, text: str) -> str:
-        """Pad to the width; a longer text pushes the rest of its own row only."""
+        """Pad a text to the width; a longer one shifts the rest of its row."""
         return text.rjust(self.width) if self.right else text.ljust(self.width)
 
 
@@ -179,11 +196,11 @@ def _created(checkpoint: FineTuningJobCheckpoint) -> str:
     try:
         return f"{checkpoint.created:%Y-%m-%d %H:%M}"
     except (OSError, OverflowError, ValueError):
-        # Milliseconds, say: a row is worth showing without its date.
+        # Milliseconds, for example: the row is still shown.
         return str(checkpoint.created_at)
 
 
-# In order of worth: a narrow terminal goes without the last ones.
+# The most important first: a narrow terminal leaves out the last ones.
 COLUMNS = (
     Column("CHECKPOINT", 31, lambda checkpoint: printable(checkpoint.id)),
     Column("STEP", 6, lambda checkpoint: str(checkpoint.step_number), right=True),
@@ -193,16 +210,17 @@ COLUMNS = (
     Column("CREATED (UTC)", 16, _created),
     _metric("TRAIN ACC", "train_mean_token_accuracy"),
     _metric("VALID ACC", "valid_mean_token_accuracy"),
+    _metric("FULL ACC", "full_valid_mean_token_accuracy"),
     Column("MODEL", 64, lambda checkpoint: printable(checkpoint.fine_tuned_model_checkpoint)),
 )
 GAP = "  "
 
 
 class TableWriter(Writer):
-    """A table for people: each job under its id, and as many columns as the terminal has room for.
+    """A table per job, under the id of the job, with the columns that fit on the terminal.
 
     Args:
-        out: Where to write; if it is no terminal, all columns are shown.
+        out: The output; if it is not a terminal, all columns are shown.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -216,17 +234,19 @@ class TableWriter(Writer):
     def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
         if checkpoint.fine_tuning_job_id != self._job:
             self._write_head(checkpoint.fine_tuning_job_id)
-        # Plain text: styling each row would take longer than fetching it.
+        # Without styles, which would take longer than fetching the row.
         self._out.write(self._row(column.cell(checkpoint) for column in self._columns))
 
     def _write_head(self, job: str) -> None:
         if self._job is not None:
             self._out.write("\n")
         self._job = job
-        self._console.print(printable(job), style="bold cyan")
-        self._console.print(
-            self._row(column.title for column in self._columns), style="dim", end=""
-        )
+        titles = self._row(column.title for column in self._columns)
+        # Captured, since rich ends the process itself when the reader of a pipe has closed it.
+        with self._console.capture() as head:
+            self._console.print(printable(job), style="bold cyan")
+            self._console.print(titles, style="dim", end="")
+        self._out.write(head.get())
 
     def _row(self, cells: Iterable[str]) -> str:
         padded = (column.fit(cell) for column, cell in zip(self._columns, cells, strict=True))

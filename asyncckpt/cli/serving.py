@@ -1,4 +1,4 @@
-"""`asyncckpt sandbox`: the sandbox as a server of its own."""
+"""`asyncckpt sandbox`: a sandbox for other programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import sys
 
 from asyncckpt.testing import Sandbox
-from asyncckpt.testing.limiters import TokenBucket
 
 __all__ = ["serve"]
 
@@ -20,35 +19,43 @@ async def serve(
     seed: int,
     latency: float,
     rate_limit: float | None,
+    burst: int | None,
 ) -> None:
     """Serve a sandbox until cancelled.
 
     Args:
         host: The address to serve on.
-        port: The port; 0 takes a free one.
-        jobs: How many jobs there are.
-        checkpoints: How many checkpoints a job has.
-        seed: What the data is made from.
-        latency: Seconds that every answer takes.
-        rate_limit: Requests a second before answers are 429; None for no limit.
+        port: The port; 0 selects a free one.
+        jobs: The number of jobs.
+        checkpoints: The number of checkpoints of each job.
+        seed: The seed of the data.
+        latency: Seconds before each response.
+        rate_limit: Requests per second before responses are 429; None for no limit.
+        burst: Requests that are accepted at once after a pause; None for the default.
 
     Raises:
-        OSError: The address cannot be served on.
+        OSError: The address cannot be used.
     """
-    async with Sandbox(
-        host=host, port=port, jobs=jobs, checkpoints=checkpoints, seed=seed, latency=latency
-    ) as sandbox:
-        if rate_limit is not None:
-            sandbox.limit(TokenBucket(rate=rate_limit, burst=max(1, round(rate_limit / 10))))
+    sandbox = Sandbox(
+        host=host,
+        port=port,
+        jobs=jobs,
+        checkpoints=checkpoints,
+        seed=seed,
+        latency=latency,
+        rate_limit=rate_limit,
+        burst=burst,
+    )
+    async with sandbox:
         sys.stdout.write(_welcome(sandbox))
         sys.stdout.flush()
         await asyncio.get_running_loop().create_future()
 
 
 def _welcome(sandbox: Sandbox) -> str:
-    """What to paste into another terminal; all else is a comment there."""
+    """Return lines to paste into another terminal."""
     lines = [
-        f"# A sandbox of {len(sandbox.job_ids)} jobs. Ctrl-C stops it; in another terminal:",
+        f"# A sandbox with {len(sandbox.job_ids)} jobs. Ctrl-C stops it. In another terminal:",
         f"export OPENAI_BASE_URL={sandbox.base_url}",
         f"export OPENAI_API_KEY={sandbox.api_key}",
     ]

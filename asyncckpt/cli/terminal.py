@@ -1,33 +1,89 @@
-"""What the commands say to people: complaints, on one line of stderr each."""
+"""What the command tells people on standard error, and text that is safe to show."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from typing import TextIO
 
-__all__ = ["UsageError", "complain", "printable"]
+__all__ = ["UsageError", "complain", "discard", "printable", "printable_json", "tell"]
 
 
 class UsageError(Exception):
-    """The command cannot be meant as it was given; the message says how to mend it."""
+    """The arguments or the environment are wrong; the message says how to correct them."""
 
 
 def printable(text: str) -> str:
-    """Take out of a server's text what a terminal would obey instead of show.
+    r"""Escape the characters that a terminal acts on or that reorder text.
+
+    These are all that `str.isprintable` rejects: C0 and C1 controls, DEL, line separators,
+    bidirectional controls and other invisible characters.
 
     Args:
         text: Any text.
 
     Returns:
-        The text on one line, every control character replaced.
+        The text on one line, with each of these characters as an escape such as ``\x1b``.
     """
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def printable_json(text: str) -> str:
+    r"""Escape the same characters within JSON, which stays equivalent.
+
+    Args:
+        text: JSON without insignificant whitespace other than spaces.
+
+    Returns:
+        The JSON, with each of these characters as an escape such as ``\u001b``.
+    """
+    if text.isprintable():
+        return text
+    # Outside of strings, JSON has no such characters.
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def tell(text: str) -> None:
+    """Write to standard error; a closed or full one does not stop the command.
+
+    Args:
+        text: What to write.
+    """
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        discard(sys.stderr)
 
 
 def complain(error: Exception) -> None:
-    """Say on one line of stderr what went wrong.
+    """Write an error to standard error, on one line.
 
     Args:
-        error: What went wrong.
+        error: The error.
     """
     text = " ".join(str(error).split()) or type(error).__name__
-    sys.stderr.write(f"asyncckpt: {printable(text)}\n")
+    tell(f"asyncckpt: {printable(text)}\n")
+
+
+def discard(stream: TextIO) -> None:
+    """Discard what a broken stream has buffered, and all that follows.
+
+    Otherwise Python fails to flush it at exit, with a message and an exit code of its own.
+
+    Args:
+        stream: Standard output or standard error.
+    """
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):
+        # Closed, or not a file.
+        return
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, descriptor)
+    os.close(devnull)

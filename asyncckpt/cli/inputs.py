@@ -1,0 +1,74 @@
+"""What the command reads besides its arguments: job ids from standard input, and the API key."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from asyncckpt.cli.terminal import UsageError
+
+__all__ = ["api_key_from", "read_ids"]
+
+
+def read_ids(arguments: Sequence[str]) -> list[str]:
+    """Return the job ids that the arguments name, and those on standard input for a "-".
+
+    It must run before there is an event loop: a blocking read would delay Ctrl-C.
+
+    Args:
+        arguments: Job ids, or "-".
+
+    Returns:
+        The ids, in order.
+
+    Raises:
+        UsageError: Standard input is closed, empty or in a different encoding, or an argument is an
+            unknown option.
+    """
+    ids: list[str] = []
+    for argument in arguments:
+        if argument == "-":
+            ids += _ids_from_stdin()
+        elif argument.startswith("-"):
+            raise UsageError(f"Unknown option: {argument}. See: asyncckpt list --help")
+        else:
+            ids.append(argument)
+    return ids
+
+
+def _ids_from_stdin() -> list[str]:
+    if sys.stdin is None:
+        raise UsageError('"-" reads ids from standard input, which is closed')
+    try:
+        # Some editors begin a file with a byte order mark.
+        lines = [line.lstrip("\ufeff").strip() for line in sys.stdin]
+    except UnicodeDecodeError:
+        encoding = sys.stdin.encoding
+        raise UsageError(
+            f"the ids on standard input are not {encoding}; save them in that encoding"
+        ) from None
+    ids = [line for line in lines if line]
+    if not ids:
+        raise UsageError("there is no job id on standard input")
+    return ids
+
+
+def api_key_from(variable: str) -> str:
+    """Return the API key from the environment.
+
+    Args:
+        variable: The name of the environment variable.
+
+    Returns:
+        The key.
+
+    Raises:
+        UsageError: The variable is not set, or has no name.
+    """
+    if not variable:
+        raise UsageError("--api-key-env takes the name of the variable with your API key")
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise UsageError(f"set {variable} to your API key, or try --sandbox, which needs none")
+    return key
