@@ -1,0 +1,54 @@
+"""Job ids on standard input, and the API key."""
+
+import io
+import sys
+
+import pytest
+
+from asyncckpt.testing import Sandbox
+
+from support.programs import Run, ids_of
+
+
+def test_ids_in_another_encoding_are_rejected(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    utf_16 = io.BytesIO("ftjob-1\n".encode("utf-16"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(utf_16, encoding="utf-8"))
+    ran = run("list", "-")
+    assert ran.code == 2
+    assert ran.err == (
+        "asyncckpt: the ids on standard input are not utf-8; save them in that encoding\n"
+    )
+
+
+def test_ids_can_come_from_standard_input(
+    served: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = served.job_ids[:3]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{first}\n\n  {second} \n"))
+    ran = run("list", "-", third)
+    assert ran.ids == [id_ for job in (first, second, third) for id_ in ids_of(served, job)]
+
+
+def test_a_byte_order_mark_is_not_part_of_an_id(
+    served: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = served.job_ids[0]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"\ufeff{job}\n"))
+    assert run("list", "-").ids == ids_of(served, job)
+
+
+def test_the_key_can_be_in_another_variable(
+    served: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    monkeypatch.setenv("OTHER_KEY", served.api_key)
+    job = served.job_ids[0]
+    assert run("list", job, "--api-key-env", "OTHER_KEY").ids == ids_of(served, job)
+
+
+def test_a_missing_key_is_2(served: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    ran = run("list", served.job_ids[0])
+    assert ran.code == 2
+    assert "OPENAI_API_KEY" in ran.err
+    assert "--sandbox" in ran.err

@@ -1,0 +1,56 @@
+"""`asyncckpt sandbox`."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from asyncckpt.testing import Sandbox
+
+from support.programs import COMMAND, Run, end, start
+
+
+def test_it_serves_until_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with start("sandbox", "--jobs", "2", "--checkpoints", "3") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        exports = dict(
+            line.removeprefix("export ").strip().split("=", 1)
+            for line in lines
+            if line.startswith("export ")
+        )
+        for name, value in exports.items():
+            monkeypatch.setenv(name, value)
+        listed = run(*lines[-1].split()[1:])
+        process.send_signal(signal.SIGINT)
+        ran = end(process)
+    assert set(exports) == {"OPENAI_BASE_URL", "OPENAI_API_KEY"}
+    assert listed.code == 0
+    assert listed.ids
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+
+
+def test_it_can_limit_the_rate(run: Run) -> None:
+    with start("sandbox", "--rate-limit", "0.001") as process:
+        assert process.stdout is not None
+        _, url, key, listing = [process.stdout.readline() for _ in range(4)]
+        environment = os.environ | dict(
+            line.removeprefix("export ").strip().split("=", 1) for line in (url, key)
+        )
+        arguments = [*COMMAND, *listing.split()[1:], "--limit", "1", "--max-retries", "0"]
+        refused = subprocess.run(
+            arguments, env=environment, capture_output=True, text=True, check=False, timeout=30
+        )
+        process.send_signal(signal.SIGINT)
+        end(process)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("asyncckpt: 429: ")
+
+
+def test_a_port_in_use_is_1(served: Sandbox, run: Run) -> None:
+    port = served.base_url.rpartition(":")[2].partition("/")[0]
+    ran = run("sandbox", "--port", port)
+    assert ran.code == 1
+    assert port in ran.err
+    assert ran.err.count("\n") == 1
