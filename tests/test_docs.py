@@ -13,6 +13,8 @@ import inspect
 import io
 import os
 import re
+import shlex
+import socket
 import subprocess
 import sys
 import types
@@ -25,6 +27,8 @@ import pytest
 
 from asyncckpt.testing import Sandbox
 
+from support.programs import COMMAND
+from support.programs import environment as environment_for_programs
 from support.terminals import run_on_a_terminal
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +104,7 @@ def run_tests_of(block: Block, folder: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments, str(folder)],
         cwd=folder,
+        env=environment_for_programs(),
         capture_output=True,
         text=True,
         check=False,
@@ -124,17 +129,25 @@ async def test_python_blocks_run(
             assert printed == with_real_ids(block.text, environment), f"{page.name}:{block.line}"
 
 
-def commands_of(block: Block) -> Iterator[tuple[str, str]]:
-    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+def commands_of(text: str) -> Iterator[tuple[str, str]]:
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, output = part.partition("\n")
         yield command, output
 
 
-def on_a_terminal(command: str) -> str:
-    scripts = str(Path(sys.executable).parent)
-    environment = os.environ | {"PATH": scripts + os.pathsep + os.environ["PATH"]}
-    _, shown = run_on_a_terminal(["bash", "-c", command], environment)
-    return shown
+@pytest.fixture
+def commands(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `asyncckpt` is the command of the tree under test."""
+    script = tmp_path / "asyncckpt"
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n', "utf-8")
+    script.chmod(0o755)
+    return environment_for_programs(PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+
+def with_free_port(text: str) -> str:
+    """Replace the port of the examples, which another program may use."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return text.replace("8765", str(server.getsockname()[1]))
 
 
 def matches(shown: str, expected: str) -> bool:
@@ -145,11 +158,12 @@ def matches(shown: str, expected: str) -> bool:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
 @pytest.mark.parametrize("page", pages_with("console"))
-def test_console_blocks_show_what_they_say(page: Path) -> None:
+def test_console_blocks_show_what_they_say(page: Path, commands: dict[str, str]) -> None:
     for block in blocks_of(page):
         if block.language == "console":
-            for command, expected in commands_of(block):
-                shown = on_a_terminal(command)
+            text = with_free_port(block.text)
+            for command, expected in commands_of(text):
+                _, shown = run_on_a_terminal(["bash", "-c", command], commands)
                 assert matches(shown, expected), f"{page.name}:{block.line} {command}\n{shown}"
 
 

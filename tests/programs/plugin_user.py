@@ -18,7 +18,7 @@ def test_synchronous(asyncckpt_sandbox: Sandbox) -> None:
 
 @pytest.mark.asyncio
 async def test_client(asyncckpt_client: AsyncClient) -> None:
-    assert await asyncckpt_client.fine_tuning.jobs.list()
+    assert (await asyncckpt_client.fine_tuning.jobs.list()).data
 
 
 def test_client_without_a_loop(asyncckpt_client: AsyncClient) -> None:
