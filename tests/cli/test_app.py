@@ -1,16 +1,15 @@
 """Arguments, errors and exit codes."""
 
-import json
+import os
+import shlex
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from asyncckpt.testing import Sandbox, faults
 
-from support.programs import COMMAND, Ran, Run, ids_of, start
+from support.programs import COMMAND, Ran, Run, program, run_program, start
 
 
 @pytest.mark.parametrize(
@@ -18,6 +17,8 @@ from support.programs import COMMAND, Ran, Run, ids_of, start
     [
         (["list"], "JOB_ID"),
         (["list", "ftjob-a", "--limit", "0"], "--limit"),
+        (["list", "ftjob-a", "--limit", "101"], "--limit"),
+        (["list", "--sandbox", "--limit", "101"], "--limit"),
         (["list", "ftjob-a", "--limit", "many"], "--limit"),
         (["list", "ftjob-a", "--max-records", "0"], "--max-records"),
         (["list", "ftjob-a", "--timeout", "0"], "--timeout"),
@@ -37,6 +38,8 @@ from support.programs import COMMAND, Ran, Run, ids_of, start
         (["sandbox", "--rate-limit", "inf"], "--rate-limit"),
         (["sandbox", "--rate-limit", "nan"], "--rate-limit"),
         (["sandbox", "--latency", "inf"], "--latency"),
+        (["sandbox", "--burst", "0", "--rate-limit", "1"], "--burst"),
+        (["sandbox", "--burst", "5"], "--rate-limit"),
     ],
 )
 def test_wrong_usage_is_2(served: Sandbox, run: Run, arguments: list[str], says: str) -> None:
@@ -99,17 +102,10 @@ def test_a_full_disk_is_1(
 ) -> None:
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with Path("/dev/full").open("w") as full:
-        ran = subprocess.run(
-            [*COMMAND, "list", served.job_ids[0]],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-    assert ran.returncode == 1
-    assert ran.stderr.startswith("asyncckpt: ")
-    assert ran.stderr.count("\n") == 1
+        ran = run_program([*COMMAND, "list", served.job_ids[0]], stdout=full)
+    assert ran.code == 1
+    assert ran.err.startswith("asyncckpt: ")
+    assert ran.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -119,40 +115,50 @@ def test_a_full_disk_is_1(
 def test_a_closed_standard_stream_is_named(
     served: Sandbox, closed: str, code: int, says: str
 ) -> None:
-    ran = subprocess.run(
-        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "list", "-"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert (ran.returncode, ran.stdout) == (code, "")
-    assert says in ran.stderr
-    assert ran.stderr.count("\n") == 1
+    ran = run_program(["/bin/sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "list", "-"])
+    assert (ran.code, ran.out) == (code, "")
+    assert says in ran.err
+    assert ran.err.count("\n") == 1
 
 
-def test_a_closed_pipe_is_141_and_quiet(served: Sandbox) -> None:
+@pytest.mark.parametrize("format_", ["jsonl", "table", "csv", "json"])
+def test_a_closed_pipe_is_141_and_quiet(served: Sandbox, format_: str) -> None:
     job = served.add_job(checkpoints=100_000, status="succeeded")
-    with start("list", job, "--limit", "100") as process:
+    with start("list", job, "--limit", "100", "--format", format_) as process:
         assert process.stdout is not None
-        first = process.stdout.readline()
+        seen = "".join(process.stdout.readline() for _ in range(3))
         process.stdout.close()
         assert process.stderr is not None
         err = process.stderr.read()
-        code = process.wait(30)
-    assert json.loads(first)["id"] == ids_of(served, job)[0]
+        code = process.wait(100)
+    assert served.checkpoints_of(job)[0]["id"] in seen
     assert code == 141
     assert err == ""
     assert served.stats.requests < 100
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["list", "--format", "table"], ["--help"], ["list", "--help"], ["--version"]],
+)
+def test_a_pipe_that_is_closed_from_the_start_is_141_and_quiet(
+    served: Sandbox, arguments: list[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*COMMAND, *arguments]
+    if arguments[-1] == "table":
+        command.append(served.job_ids[0])
+    with os.fdopen(writer, "w") as closed:
+        ran = run_program(command, stdout=closed)
+    assert (ran.code, ran.err) == (141, "")
+
+
 def test_a_shell_pipeline_is_quiet(served: Sandbox) -> None:
-    command = f"{sys.executable} -m asyncckpt.cli list {served.job_ids[0]} | head -n 1"
-    ran = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=30
-    )
-    assert ran.stdout.count("\n") == 1
-    assert ran.stderr == ""
+    command = shlex.join([*COMMAND, "list", served.job_ids[0]])
+    ran = run_program(["bash", "-c", f"{command} | head -n 1"])
+    assert ran.out.count("\n") == 1
+    assert ran.err == ""
 
 
 def test_version(run: Run) -> None:
@@ -169,11 +175,6 @@ def test_help_has_examples(run: Run, command: list[str]) -> None:
 
 
 def test_help_does_not_import_slow_modules() -> None:
-    code = (
-        "import sys; from asyncckpt.cli import main; main(['--help']);"
-        "print('aiohttp' in sys.modules, file=sys.stderr)"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30
-    )
-    assert ran.stderr == "False\n"
+    loaded = run_program(program("imports_of_help.py")).err.splitlines()
+    assert "asyncckpt.cli.app" in loaded
+    assert "aiohttp" not in loaded

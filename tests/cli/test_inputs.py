@@ -52,3 +52,14 @@ def test_a_missing_key_is_2(served: Sandbox, run: Run, monkeypatch: pytest.Monke
     assert ran.code == 2
     assert "OPENAI_API_KEY" in ran.err
     assert "--sandbox" in ran.err
+
+
+@pytest.mark.parametrize("arguments", [["list", "-"], ["list", "-", "--sandbox"]])
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_an_empty_standard_input_is_2(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str], text: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    ran = run(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "asyncckpt: there is no job id on standard input\n"

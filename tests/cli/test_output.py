@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import re
+from pathlib import Path
 
+import attrs
 import pytest
 
 from asyncckpt import FineTuningJobCheckpoint, Metrics
@@ -16,6 +19,10 @@ from support.programs import (
 )
 from support.terminals import run_on_a_terminal
 
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+NOT_SHOWN = {"step", "object", "extra"}
+# `metrics.step` repeats `step_number`, `object` is a constant, and only JSON shows unknown fields.
+
 
 def written(model: str, format_: Format, encoding: str) -> str:
     """What one checkpoint of that model becomes in an output of that encoding."""
@@ -25,6 +32,84 @@ def written(model: str, format_: Format, encoding: str) -> str:
     writer.write(FineTuningJobCheckpoint("ckpt", 0, model, "job", Metrics(), 1))
     writer.close()
     return raw.getvalue().decode(encoding)
+
+
+DISTINCT_METRICS = Metrics(
+    **{
+        field.name: 0.0001 * number
+        for number, field in enumerate(attrs.fields(Metrics), start=1)
+        if field.name not in NOT_SHOWN
+    }
+)
+DISTINCT = FineTuningJobCheckpoint(
+    id="ftckpt_a",
+    created_at=86_400,
+    fine_tuned_model_checkpoint="ft:model",
+    fine_tuning_job_id="ftjob-b",
+    metrics=DISTINCT_METRICS,
+    step_number=77,
+)
+
+
+def fields_of_a_checkpoint() -> dict[str, object]:
+    """Return the fields that people compare checkpoints by, and their values in `DISTINCT`."""
+    fields: dict[str, object] = {}
+    for record, prefix in ((DISTINCT, ""), (DISTINCT.metrics, "metrics.")):
+        for field in attrs.fields(type(record)):
+            if field.name not in NOT_SHOWN and field.name != "metrics":
+                fields[prefix + field.name] = getattr(record, field.name)
+    return fields
+
+
+def rows_of(checkpoint: FineTuningJobCheckpoint, format_: Format) -> str:
+    out = io.StringIO()
+    writer = writer_for(format_, out)
+    writer.write(checkpoint)
+    writer.close()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", fields_of_a_checkpoint())
+def test_every_field_is_in_the_table_and_in_csv_and_in_the_docs(name: str) -> None:
+    """A new field of the records is shown, or named in `NOT_SHOWN`."""
+    value = fields_of_a_checkpoint()[name]
+    cells = {"created_at": "1970-01-02 00:00"}
+    cell = cells.get(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+    assert re.search(rf"(^|\s){re.escape(cell)}(\s|$)", rows_of(DISTINCT, "table"))
+    row = next(csv.DictReader(io.StringIO(rows_of(DISTINCT, "csv"))))
+    assert row[name.removeprefix("metrics.")] == str(value)
+    assert re.search(
+        rf"^\| `{re.escape(name)}` \| .+ \| `.+ \|$", PAGE.read_text("utf-8"), re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("name", ["metrics.step", "object", "extra"])
+def test_fields_that_are_not_shown_are_named_in_the_docs(name: str) -> None:
+    line = next(
+        line for line in PAGE.read_text("utf-8").splitlines() if line.endswith("| none | none |")
+    )
+    assert f"`{name}`" in line
+    assert name.removeprefix("metrics.") in NOT_SHOWN
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"])
+def test_a_csv_cell_never_starts_a_formula(start: str) -> None:
+    formula = f"{start}1+1"
+    checkpoint = attrs.evolve(
+        DISTINCT, id=formula, fine_tuned_model_checkpoint=formula, fine_tuning_job_id=formula
+    )
+    row = next(csv.DictReader(io.StringIO(rows_of(checkpoint, "csv"))))
+    for name in ("id", "fine_tuned_model_checkpoint", "fine_tuning_job_id"):
+        assert row[name][0] in "'\\"
+        assert row[name].endswith("1+1")
+
+
+def test_numbers_in_csv_stay_numbers() -> None:
+    checkpoint = attrs.evolve(
+        DISTINCT, step_number=-5, created_at=-1, metrics=Metrics(train_loss=-0.5)
+    )
+    row = next(csv.DictReader(io.StringIO(rows_of(checkpoint, "csv"))))
+    assert (row["step_number"], row["created_at"], row["train_loss"]) == ("-5", "-1", "-0.5")
 
 
 def test_a_pipe_gets_json_lines_as_the_api_sends_them(served: Sandbox, run: Run) -> None:

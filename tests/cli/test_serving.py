@@ -1,14 +1,12 @@
 """`asyncckpt sandbox`."""
 
-import os
 import signal
-import subprocess
 
 import pytest
 
 from asyncckpt.testing import Sandbox
 
-from support.programs import COMMAND, Run, end, start
+from support.programs import Run, end, start
 
 
 def test_it_serves_until_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,21 +29,23 @@ def test_it_serves_until_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert (ran.code, ran.out, ran.err) == (0, "", "")
 
 
-def test_it_can_limit_the_rate(run: Run) -> None:
-    with start("sandbox", "--rate-limit", "0.001") as process:
+@pytest.mark.parametrize(("options", "accepted"), [([], 1), (["--burst", "3"], 3)])
+def test_it_can_limit_the_rate(
+    run: Run, monkeypatch: pytest.MonkeyPatch, options: list[str], accepted: int
+) -> None:
+    with start("sandbox", "--checkpoints", "5", "--rate-limit", "0.001", *options) as process:
         assert process.stdout is not None
         _, url, key, listing = [process.stdout.readline() for _ in range(4)]
-        environment = os.environ | dict(
-            line.removeprefix("export ").strip().split("=", 1) for line in (url, key)
-        )
-        arguments = [*COMMAND, *listing.split()[1:], "--limit", "1", "--max-retries", "0"]
-        refused = subprocess.run(
-            arguments, env=environment, capture_output=True, text=True, check=False, timeout=30
-        )
+        for line in (url, key):
+            monkeypatch.setenv(*line.removeprefix("export ").strip().split("=", 1))
+        arguments = [*listing.split()[1:], "--max-retries", "0"]
+        codes = [run(*arguments).code for _ in range(accepted)]
+        refused = run(*arguments)
         process.send_signal(signal.SIGINT)
         end(process)
-    assert refused.returncode == 1
-    assert refused.stderr.startswith("asyncckpt: 429: ")
+    assert codes == [0] * accepted
+    assert refused.code == 1
+    assert refused.err.startswith("asyncckpt: 429: ")
 
 
 def test_a_port_in_use_is_1(served: Sandbox, run: Run) -> None:

@@ -55,8 +55,7 @@ async def test_a_concurrency_limit_frees_its_slots(box: Sandbox, browser: Browse
     for task in hanging:
         task.cancel()
     await asyncio.gather(*hanging, return_exceptions=True)
-    while box.stats.in_flight:
-        await asyncio.sleep(0)
+    await box.idle()
     assert (await browser.get(checkpoints_path(box))).status == 200
     assert box.stats.max_in_flight == 3
 
@@ -81,3 +80,33 @@ async def test_latency_comes_before_every_response(latency: float | tuple[float,
         start = loop.time()
         await Browser(box, session).page()
         assert loop.time() - start > 0.018
+
+
+async def test_idle_waits_until_no_request_is_in_progress(box: Sandbox, browser: Browser) -> None:
+    await box.idle()
+    box.inject(faults.Hang(), times=2)
+    hanging = [asyncio.create_task(browser.page()) for _ in range(2)]
+    while box.stats.in_flight < 2:
+        await asyncio.sleep(0)
+    idle = asyncio.create_task(box.idle())
+    hanging[0].cancel()
+    while box.stats.in_flight == 2:
+        await asyncio.sleep(0)
+    assert not idle.done()
+    hanging[1].cancel()
+    await idle
+    assert box.stats.in_flight == 0
+    await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_a_rate_limit_has_a_burst() -> None:
+    async with (
+        Sandbox(jobs=1, rate_limit=0.001, burst=3) as box,
+        aiohttp.ClientSession() as session,
+    ):
+        browser = Browser(box, session)
+        replies = [await browser.get(checkpoints_path(box)) for _ in range(5)]
+        assert [reply.status for reply in replies] == [200, 200, 200, 429, 429]
+        assert int(replies[-1].headers["retry-after"]) in range(998, 1002)
+        box.clear()
+        assert (await browser.get(checkpoints_path(box))).status == 200

@@ -1,9 +1,13 @@
 """The lifetime of the sandbox and its arguments."""
 
+import asyncio
+from unittest.mock import patch
+
 import aiohttp
 import pytest
 
 from asyncckpt.testing import Sandbox, faults
+from asyncckpt.testing.limiters import TokenBucket, Verdict
 
 from support.browser import Browser
 
@@ -16,6 +20,14 @@ def test_invalid_arguments_are_rejected() -> None:
         Sandbox(jobs=-1)
     with pytest.raises(ValueError, match="latency is -1"):
         Sandbox(latency=-1)
+    with pytest.raises(ValueError, match="burst needs a rate_limit"):
+        Sandbox(burst=3)
+    with pytest.raises(ValueError, match="burst must be at least 1"):
+        Sandbox(rate_limit=1, burst=0)
+    with pytest.raises(TypeError, match="burst must be a whole number"):
+        Sandbox(rate_limit=1, burst=1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="rate"):
+        Sandbox(rate_limit=0)
     with pytest.raises(ValueError, match="give some of .*'succeeded'"):
         Sandbox(statuses=["done"])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="at least one fault"):
@@ -58,3 +70,27 @@ async def test_the_host_can_be_a_name() -> None:
     async with Sandbox(jobs=1, host="localhost") as box, aiohttp.ClientSession() as session:
         assert box.base_url.startswith("http://localhost:")
         await Browser(box, session).page()
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(0.5, 1), (14, 1), (50, 5), (200, 20)])
+def test_the_default_burst_is_a_tenth_of_a_second(rate: float, burst: int) -> None:
+    # A clock that stands still: all requests come at once.
+    with (
+        patch.object(TokenBucket, "acquire", autospec=True, side_effect=acquire_at_zero),
+        Sandbox(jobs=1, rate_limit=rate) as box,
+    ):
+        asyncio.run(request_often(box, burst + 3))
+        assert box.stats.refused == 3
+
+
+def acquire_at_zero(bucket: TokenBucket, now: float) -> Verdict:
+    return ACQUIRE(bucket, 0.0)
+
+
+ACQUIRE = TokenBucket.acquire
+
+
+async def request_often(box: Sandbox, times: int) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(times):
+            await Browser(box, session).get("/v1/fine_tuning/jobs")

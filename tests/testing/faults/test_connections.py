@@ -68,7 +68,7 @@ async def test_endless_faults_stop_with_the_sandbox(
     asking = asyncio.create_task(browser.page())
     while not box.stats.in_flight:
         await asyncio.sleep(0)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await box.aclose()
     with pytest.raises(aiohttp.ClientError):
         await asking
@@ -78,11 +78,10 @@ async def test_endless_faults_stop_with_the_sandbox(
 async def test_a_client_that_disconnects_ends_its_request(box: Sandbox, browser: Browser) -> None:
     box.inject(faults.EndlessBody())
     url = box.origin + checkpoints_path(box)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async with browser.session.get(url, headers=KEY) as response:
             assert len(await response.content.readexactly(3_000_000)) == 3_000_000
-        while box.stats.in_flight:
-            await asyncio.sleep(0)
+        await box.idle()
 
 
 @pytest.mark.parametrize("fault", [faults.SlowHeaders(0.05, 5), faults.SlowBody(0.05, 5)])
