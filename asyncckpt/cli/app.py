@@ -177,8 +177,7 @@ def serve_sandbox(
         seed: Seed of the data; the same seed gives the same data.
         latency: Seconds before each response.
         rate_limit: Requests per second before responses are 429. Without it: no limit.
-        burst: Requests that --rate-limit accepts at once after a pause. Without it: a tenth of
-            --rate-limit, at least 1.
+        burst: Requests accepted at once after a pause. Without it: a tenth of --rate-limit, or 1.
 
     Returns:
         The exit code.

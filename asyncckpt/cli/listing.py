@@ -151,8 +151,8 @@ async def list_from_sandbox(listing: Listing, options: ClientOptions) -> None:
         listing.job_ids = [chosen]
         await listing.write_to_stdout(client)
         tell(
-            f"This is one of {len(sandbox.job_ids)} jobs of the sandbox. "
-            f"Another one: asyncckpt list --sandbox {others[0]}\n"
+            f"This is one of {len(sandbox.job_ids)} jobs of the sandbox. Another one:\n"
+            f"asyncckpt list --sandbox {others[0]}\n"
         )
 
 
