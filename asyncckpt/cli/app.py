@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 from asyncckpt.cli import raise_keyboard_interrupt
 from asyncckpt.cli.inputs import api_key_from, read_ids
 from asyncckpt.cli.output import Format
-from asyncckpt.cli.terminal import UsageError, complain, discard
+from asyncckpt.cli.terminal import AddressError, UsageError, complain, discard
 
 if TYPE_CHECKING:
     from asyncckpt.testing.options import ClientOptions
@@ -230,7 +230,7 @@ def run(arguments: Sequence[str]) -> int:
     except (CycloptsError, UsageError) as error:
         complain(error)
         return MISUSED
-    except OpenAIError as error:
+    except (OpenAIError, AddressError) as error:
         complain(error)
         return FAILED
     except BrokenPipeError:
@@ -240,8 +240,7 @@ def run(arguments: Sequence[str]) -> int:
         # rich, which prints the help, exits when the reader of a pipe has closed it.
         return PIPE_CLOSED
     except OSError as error:
-        # The disk is full, or the port is in use.
-        complain(error)
+        complain(OSError(f"cannot write the output: {error.strerror or error}"))
         _discard_unwritten()
         return FAILED
     return code or 0

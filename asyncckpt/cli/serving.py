@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
+from asyncckpt.cli.terminal import AddressError
 from asyncckpt.testing import Sandbox
 
 __all__ = ["serve"]
@@ -34,7 +36,7 @@ async def serve(
         burst: Requests that are accepted at once after a pause; None for the default.
 
     Raises:
-        OSError: The address cannot be used.
+        AddressError: The address cannot be used.
     """
     sandbox = Sandbox(
         host=host,
@@ -46,10 +48,19 @@ async def serve(
         rate_limit=rate_limit,
         burst=burst,
     )
-    async with sandbox:
+    try:
+        await sandbox.start()
+    except OSError as error:
+        # asyncio puts a sentence of its own into `strerror`, and resolvers use negative numbers.
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else error.strerror or error
+        raise AddressError(f"cannot serve on {host}, port {port}: {reason}") from None
+    try:
         sys.stdout.write(_welcome(sandbox))
         sys.stdout.flush()
         await asyncio.get_running_loop().create_future()
+    finally:
+        await sandbox.aclose()
 
 
 def _welcome(sandbox: Sandbox) -> str:

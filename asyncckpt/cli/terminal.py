@@ -7,11 +7,23 @@ import os
 import sys
 from typing import TextIO
 
-__all__ = ["UsageError", "complain", "discard", "printable", "printable_json", "tell"]
+__all__ = [
+    "AddressError",
+    "UsageError",
+    "complain",
+    "discard",
+    "printable",
+    "printable_json",
+    "tell",
+]
 
 
 class UsageError(Exception):
     """The arguments or the environment are wrong; the message says how to correct them."""
+
+
+class AddressError(Exception):
+    """A server cannot use its address."""
 
 
 def printable(text: str) -> str:

@@ -1,5 +1,7 @@
 """`asyncckpt sandbox`."""
 
+import errno
+import os
 import signal
 
 import pytest
@@ -52,5 +54,13 @@ def test_a_port_in_use_is_1(served: Sandbox, run: Run) -> None:
     port = served.base_url.rpartition(":")[2].partition("/")[0]
     ran = run("sandbox", "--port", port)
     assert ran.code == 1
-    assert port in ran.err
+    assert ran.err == (
+        f"asyncckpt: cannot serve on 127.0.0.1, port {port}: {os.strerror(errno.EADDRINUSE)}\n"
+    )
+
+
+def test_an_unknown_host_is_1(run: Run) -> None:
+    ran = run("sandbox", "--host", "no such host")
+    assert ran.code == 1
+    assert ran.err.startswith("asyncckpt: cannot serve on no such host, port 0: ")
     assert ran.err.count("\n") == 1
