@@ -171,7 +171,7 @@ class Sandbox:
 
     @property
     def origin(self) -> str:
-        """The URL of the server: scheme, host and port, without a path.
+        """The scheme, host and port of the server, without a path.
 
         Raises:
             RuntimeError: The sandbox has not been started.
@@ -180,12 +180,12 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """The `base_url` for a client: the origin and `/v1`."""
+        """The `base_url` for a client, which is the origin and `/v1`."""
         return f"{self.origin}/v1"
 
     @property
     def azure_url(self) -> str:
-        """The base URL of the Azure form: the origin and `/openai`.
+        """The base URL of the Azure form, which is the origin and `/openai`.
 
         It requires the key in an `api-key` header and an `api-version` in the query. Its pages
         leave out `first_id` and `last_id`.
