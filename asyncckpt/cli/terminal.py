@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -66,11 +67,9 @@ def tell(text: str) -> None:
     """
     if sys.stderr is None:
         return
-    try:
+    with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(text)
         sys.stderr.flush()
-    except (OSError, ValueError):
-        discard(sys.stderr)
 
 
 def complain(error: Exception) -> None:
@@ -86,16 +85,12 @@ def complain(error: Exception) -> None:
 def discard(stream: TextIO) -> None:
     """Discard what a broken stream has buffered, and all that follows.
 
-    Otherwise Python fails to flush it at exit, with a message and an exit code of its own.
+    Otherwise Python fails to flush standard output at exit, with a message and an exit code of its
+    own.
 
     Args:
-        stream: Standard output or standard error.
+        stream: Standard output.
     """
-    try:
-        descriptor = stream.fileno()
-    except (OSError, ValueError):
-        # Closed, or not a file.
-        return
     devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, descriptor)
+    os.dup2(devnull, stream.fileno())
     os.close(devnull)

@@ -1,4 +1,4 @@
-"""What happens to a request of the sandbox: it is recorded, limited, answered and altered."""
+"""What happens to a request of the sandbox: it is recorded and limited, and gets a response."""
 
 from __future__ import annotations
 

@@ -65,9 +65,9 @@ def test_ctrl_c_while_ids_are_read_is_130_and_quiet(tmp_path: Path) -> None:
 
 
 def test_the_handler_of_sigint_is_left_as_it_was(run: Run) -> None:
-    before = signal.getsignal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     run("--version")
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_ignored_sigint_stays_ignored(run: Run) -> None:

@@ -206,3 +206,15 @@ def test_it_is_shown_on_a_real_terminal_and_gone_at_the_end(served: Sandbox) -> 
         checkpoint["id"] for checkpoint in served.checkpoints_of(job)[:10]
     ]
     assert lines[12:] == [""]
+
+
+def test_an_error_of_a_job_has_a_line_of_its_own(served: Sandbox) -> None:
+    first, second = served.job_ids[:2]
+    served.inject(faults.Status(400), faults.Latency(0.2), job=first)
+    command = [*program("impatient_command.py"), "list", first, second]
+    with on_a_terminal(command, environment(), term="xterm", columns=200) as terminal:
+        terminal.read_until("waiting for a response")
+        lines = screen(terminal.read_to_end())
+    assert terminal.process.returncode == 1
+    assert lines[0].startswith("asyncckpt: 400: ")
+    assert lines[1] == second

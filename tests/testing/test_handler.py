@@ -26,7 +26,7 @@ async def test_refusals_with_hints(box: Sandbox, browser: Browser) -> None:
     assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
     assert refused.headers["retry-after"] == "60"
     assert 59_000 < int(refused.headers["retry-after-ms"]) <= 60_000
-    assert (box.stats.refused, box.stats.answers[429]) == (1, 1)
+    assert (box.stats.refused, box.stats.responses[429]) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,9 @@ async def test_a_rate_limit_has_a_burst() -> None:
         assert int(replies[-1].headers["retry-after"]) in range(998, 1002)
         box.clear()
         assert (await browser.get(checkpoints_path(box))).status == 200
+
+
+async def test_the_former_name_of_the_responses_still_works(box: Sandbox, browser: Browser) -> None:
+    await browser.page()
+    assert box.stats.answers is box.stats.responses
+    assert box.stats.responses == {200: 1}

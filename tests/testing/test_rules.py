@@ -10,13 +10,13 @@ from support.browser import Browser, checkpoints_path
 
 
 async def test_a_rule_for_reused_connections(box: Sandbox) -> None:
-    order = box.inject(faults.Status(500), times=None, reused=True)
+    rule = box.inject(faults.Status(500), times=None, reused=True)
     async with aiohttp.ClientSession() as session:
         browser = Browser(box, session)
         replies = [await browser.get(checkpoints_path(box)) for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 500, 500]
     assert [request.reused for request in box.requests] == [False, True, True]
-    assert (order.hits, box.stats.connections) == (2, 1)
+    assert (rule.hits, box.stats.connections) == (2, 1)
 
 
 async def test_rules_apply_in_turn_and_only_to_matching_requests(
@@ -35,10 +35,10 @@ async def test_rules_apply_in_turn_and_only_to_matching_requests(
 
 
 async def test_a_rule_is_stopped_and_all_are_cleared(box: Sandbox, browser: Browser) -> None:
-    order = box.inject(faults.Status(500), times=None)
+    rule = box.inject(faults.Status(500), times=None)
     box.inject(faults.Status(502), times=None)
     assert (await browser.get("/v1/fine_tuning/jobs")).status == 500
-    order.stop()
+    rule.stop()
     assert (await browser.get("/v1/fine_tuning/jobs")).status == 502
     box.clear()
     assert (await browser.get("/v1/fine_tuning/jobs")).status == 200

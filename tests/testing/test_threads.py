@@ -26,10 +26,7 @@ def test_it_ends_its_thread_and_all_connections() -> None:
     before = threading.active_count()
     with Sandbox(jobs=1) as box:
         box.inject(faults.Hang())
-        hanging = socket.create_connection(("127.0.0.1", port_of(box)))
-        hanging.sendall(b"GET /v1/fine_tuning/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        while not box.stats.in_flight:
-            time.sleep(0)
+        hanging = start_request(box)
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
     with hanging, contextlib.suppress(ConnectionResetError):
@@ -50,10 +47,23 @@ def test_a_port_in_use_is_an_error_of_the_caller() -> None:
 
 async def test_idle_can_be_awaited_on_another_loop() -> None:
     with Sandbox(jobs=1) as box:
-        async with box.client() as client:
-            await client.fine_tuning.jobs.list()
-            await box.idle()
+        box.inject(faults.Hang())
+        with start_request(box):
+            idle = asyncio.create_task(box.idle())
+            await asyncio.sleep(0)
+        # Nothing but the sandbox wakes this loop.
+        async with asyncio.timeout(30):
+            await idle
         assert box.stats.in_flight == 0
+
+
+def start_request(box: Sandbox) -> socket.socket:
+    """Send a request, and return its connection once the request is in progress."""
+    connection = socket.create_connection(("127.0.0.1", port_of(box)))
+    connection.sendall(b"GET /v1/fine_tuning/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    while not box.stats.in_flight:
+        time.sleep(0)
+    return connection
 
 
 def port_of(box: Sandbox) -> int:

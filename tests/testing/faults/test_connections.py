@@ -26,11 +26,11 @@ async def test_faults_break_the_response(
     box: Sandbox, browser: Browser, fault: faults.Fault, complaint: type[Exception]
 ) -> None:
     # aiohttp asks once more by itself when the connection breaks before the headers.
-    order = box.inject(fault, times=2)
+    rule = box.inject(fault, times=2)
     with pytest.raises(complaint):
         await browser.page()
-    assert order.hits == (2 if fault == faults.Reset() else 1)
-    order.stop()
+    assert rule.hits == (2 if fault == faults.Reset() else 1)
+    rule.stop()
     assert len((await browser.page())["data"]) == 10
 
 

@@ -29,7 +29,7 @@ async def test_a_status_with_any_body_and_headers(box: Sandbox, browser: Browser
     assert (odd.status, odd.body, odd.headers["x-pot"]) == (418, b"short and stout", "tea")
     assert odd.headers["content-type"] == "text/x"
     assert (await browser.get(path)).status == 200
-    assert box.stats.answers == {503: 1, 418: 1, 200: 1}
+    assert box.stats.responses == {503: 1, 418: 1, 200: 1}
     assert box.stats.faults == 2
 
 
