@@ -16,15 +16,14 @@ class ServerThread:
         stop: Stops it.
 
     Raises:
-        Exception: Whatever `start` raises.
+        BaseException: Whatever `start` raises.
     """
 
     def __init__(
         self, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
     ) -> None:
         self._started: Future[None] = Future()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._leave: asyncio.Event | None = None
+        self._stopping: Future[None] = Future()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(start, stop)), name="asyncckpt-sandbox"
         )
@@ -38,19 +37,17 @@ class ServerThread:
     async def _serve(
         self, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._leave = asyncio.Event()
         try:
             await start()
-        except Exception as error:
+        except BaseException as error:
             self._started.set_exception(error)
             return
         self._started.set_result(None)
-        await self._leave.wait()
+        await asyncio.wrap_future(self._stopping)
         await stop()
 
     def stop(self) -> None:
         """Stop the server, and wait until the thread has ended."""
-        if self._loop is not None and self._leave is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._leave.set)
+        if not self._stopping.done():
+            self._stopping.set_result(None)
         self._thread.join()
