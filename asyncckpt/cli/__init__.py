@@ -47,12 +47,6 @@ def exit_at_once(signum: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
-def raise_keyboard_interrupt() -> None:
-    """Let SIGINT raise KeyboardInterrupt again, which `asyncio.run` turns into a cancellation."""
-    if signal.getsignal(signal.SIGINT) is exit_at_once:
-        _set_sigint(signal.default_int_handler)
-
-
 def _set_sigint(handler: Callable[[int, FrameType | None], object]) -> None:
     try:
         signal.signal(signal.SIGINT, handler)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from asyncckpt.cli import raise_keyboard_interrupt
 from asyncckpt.cli.inputs import api_key_from, read_ids
+from asyncckpt.cli.interrupts import run_until_interrupted
 from asyncckpt.cli.output import Format
 from asyncckpt.cli.terminal import AddressError, UsageError, complain, discard
 
@@ -141,10 +141,10 @@ def list_checkpoints(
     if max_retries is not None:
         options["max_retries"] = max_retries
     if sandbox:
-        _run_in_loop(list_from_sandbox(listing, options))
+        run_until_interrupted(lambda: list_from_sandbox(listing, options))
     else:
         options |= {"base_url": base_url, "api_key": api_key_from(api_key_env)}
-        _run_in_loop(list_from_api(listing, options))
+        run_until_interrupted(lambda: list_from_api(listing, options))
     return FAILED if listing.failed else 0
 
 
@@ -186,7 +186,8 @@ def serve_sandbox(
 
     if burst is not None and rate_limit is None:
         raise UsageError("--burst belongs to --rate-limit; give both")
-    serving = serve(
+    serving = partial(
+        serve,
         host=host,
         port=port,
         jobs=jobs,
@@ -197,17 +198,11 @@ def serve_sandbox(
         burst=burst,
     )
     try:
-        _run_in_loop(serving)
+        run_until_interrupted(serving)
     except KeyboardInterrupt:
         # The usual way to end a server.
         return 0
     return 0
-
-
-def _run_in_loop(main: Coroutine[object, object, None]) -> None:
-    # From here on, Ctrl-C cancels the task, which cleans up.
-    raise_keyboard_interrupt()
-    asyncio.run(main)
 
 
 def run(arguments: Sequence[str]) -> int:
