@@ -6,6 +6,7 @@ Argument: "once", "twice", "before" the coroutine starts, or "cancelled" without
 import asyncio
 import signal
 import sys
+from unittest.mock import patch
 
 from asyncckpt.cli import exit_at_once
 from asyncckpt.cli.interrupts import run_until_interrupted
@@ -32,17 +33,17 @@ async def main() -> None:
         write("cleaned up")
 
 
-class InterruptingPolicy(asyncio.DefaultEventLoopPolicy):
-    def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        signal.raise_signal(signal.SIGINT)
-        return super().new_event_loop()
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 signal.signal(signal.SIGINT, exit_at_once)
-if how == "before":
-    asyncio.set_event_loop_policy(InterruptingPolicy())
 try:
-    run_until_interrupted(main)
+    if how == "before":
+        with patch("asyncio.events.new_event_loop", side_effect=interrupt):
+            run_until_interrupted(main)
+    else:
+        run_until_interrupted(main)
 except BaseException as error:
     write(type(error).__name__)
 write("last words")
