@@ -59,7 +59,9 @@ def _main(arguments: Sequence[str]) -> int:
     from importlib.util import find_spec
 
     if not all(find_spec(name) for name in ("cyclopts", "rich")):
-        sys.stderr.write('asyncckpt: the command needs: pip install "asyncckpt[cli]"\n')
+        from asyncckpt.cli.terminal import tell
+
+        tell('asyncckpt: the command needs: pip install "asyncckpt[cli]"\n')
         return FAILED
     from asyncckpt.cli.app import run
 

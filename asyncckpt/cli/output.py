@@ -227,7 +227,9 @@ class TableWriter(Writer):
         from rich.console import Console
 
         super().__init__(out)
-        self._console = Console(file=out, highlight=False, markup=False, soft_wrap=True)
+        self._console = Console(
+            file=out, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
         self._columns = _columns_for(self._console.width if out.isatty() else sys.maxsize)
         self._job: str | None = None
 

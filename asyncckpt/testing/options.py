@@ -1,4 +1,4 @@
-"""The options of a client, for `Sandbox.client`."""
+"""The arguments of a client, for `Sandbox.client`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ClientOptions(TypedDict, total=False):
-    """What `AsyncClient` takes; see there."""
+    """The arguments of `AsyncClient`."""
 
     api_key: str | APIKeySource | None
     organization: str | None

@@ -216,3 +216,9 @@ def test_escaped_json_is_still_json(format_: Format, encoding: str) -> None:
     read = json.loads(written("ft:café-🚀", format_, encoding))
     checkpoint = read[0] if format_ == "json" else read
     assert checkpoint["fine_tuned_model_checkpoint"] == "ft:café-🚀"
+
+
+def test_a_job_id_is_shown_as_it_is_in_a_table() -> None:
+    job = "[bold]:smile: http://localhost 3.5 'text'"
+    checkpoint = attrs.evolve(DISTINCT, fine_tuning_job_id=job)
+    assert rows_of(checkpoint, "table").splitlines()[0] == job
