@@ -129,6 +129,7 @@ class TestPathSegment:
             ("größe", "gr%C3%B6%C3%9Fe"),
             ("a;b&c=d+e", "a%3Bb%26c%3Dd%2Be"),
             ("...", "..."),
+            ("a b", "a%20b"),
         ],
     )
     def test_is_encoded(self, value: str, encoded: str) -> None:
@@ -145,7 +146,7 @@ class TestPathSegment:
             "a\\b",
             "a?b",
             "a#b",
-            "a b",
+            " ",
             "a\n",
             "a\r\nHost: evil",
             "a\0",
@@ -181,6 +182,11 @@ class TestPathSegment:
 class TestQuery:
     def test_is_empty_without_parameters(self) -> None:
         assert encode_query({}) == ""
+
+    def test_values_are_encoded_as_the_official_sdk_does(self) -> None:
+        query = {"n": 5, "f": 1.5, "t": True, "no": False, "none": None, "m": {"a b": 1}, "l": [1]}
+        assert encode_query(query) == "?n=5&f=1.5&t=true&no=false&m%5Ba%20b%5D=1&l%5B%5D=1"
+        assert encode_query({"none": None, "empty": {}}) == ""
 
     def test_is_encoded(self) -> None:
         encoded = encode_query({"a b": "c d&é+", "metadata[team]": "", "limit": "3"})

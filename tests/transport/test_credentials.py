@@ -134,7 +134,7 @@ NO_KEYS = [
     "",
     " ",
     "sk-hidden\n",
-    "sk hidden",
+    " sk-hidden",
     "sk-hiddén",
     "\tsk-hidden",
     "sk-hidden\0",
