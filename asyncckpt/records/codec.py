@@ -1,16 +1,17 @@
-"""Bytes to records: what stands between an answer of the API and its user's loop.
+"""Decodes response bodies to records.
 
-It is on the path of every record, so it is msgspec's: types are checked as the JSON is parsed. An
-unknown field is kept in `.extra`. Records to and from plain data are in `conversion`.
+msgspec does the work, since every record takes this path: it checks types while it parses. Unknown
+fields are kept in `.extra`. `conversion` turns records into plain data and back.
 
-How unknown fields are kept without paying for it. For each record class there is a *wire* class, a
-msgspec struct of the same fields that forbids unknown ones; parsing into that and converting to the
-record is faster than parsing into the record, and complains when there is a field that the record
-does not name. Then the page is parsed the thorough way, field by field, and the names it had become
-fields of the next wire class: the codec learns what the server sends.
+Keeping unknown fields costs little. Each record class has a *wire* class, a msgspec struct of the
+same fields that forbids unknown ones. Parsing into it and converting the result to the record is
+faster than parsing into the record, and fails if there is a field that the record does not name.
+Then the page is decoded thoroughly, and the names found in it become fields of the next wire class:
+the decoder learns what the server sends. A server cannot abuse that: what is learned is bounded,
+and so is how often.
 
-The two steps need not follow each other at once. All that can be wrong with a body is found in the
-first, so a page knows what follows it before there are records.
+The two steps, parsing and converting, can be apart. The first finds everything that can be wrong
+with a body, so a page knows what follows it before its records exist.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, TypeVar, cast
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 import attrs
 import msgspec
@@ -32,16 +34,24 @@ _T = TypeVar("_T")
 
 _UnknownFields = frozenset[tuple[type, str]]
 
-_LEARNED_AT_MOST: Final = 64
-"""Bounds what a server that invents field names can make the codec remember."""
+_NAMES_LEARNED: Final = 16
+_CHARACTERS_LEARNED: Final = 2048
+"""The memory of a decoder for unknown names: at most this many, of this length in total."""
+
+_FIRST_WAIT: Final = 8
+_WAIT_GROWTH: Final = 4
+_LONGEST_WAIT: Final = 128
+"""Learning costs a normal page or two. The first time is at once; then 8, 32 and at most 128 pages
+with unknown fields lie between two times, so that new names in every page cost little more than
+unknown fields do."""
 
 
 class CutBodyError(ValueError):
-    """The body ends in the middle of its JSON: it was cut on the way."""
+    """The body ends in the middle of its JSON."""
 
 
 class MismatchError(ValueError):
-    """The body is not what was expected.
+    """The body does not have the expected form.
 
     Attributes:
         path: Where, as a JSON path.
@@ -53,7 +63,7 @@ class MismatchError(ValueError):
 
 
 class Decoder(Generic[_T]):
-    """Decodes JSON bytes into one record type; remembers the unknown fields it has met.
+    """Decodes JSON bytes into one record type, and learns the unknown fields that it meets.
 
     Args:
         record_type: An attrs class; its fields may be attrs classes in turn.
@@ -63,6 +73,8 @@ class Decoder(Generic[_T]):
         self._type = record_type
         self._unknown: _UnknownFields = frozenset()
         self._wire_decoder: msgspec.json.Decoder[Any] | None = None
+        self._pages_to_wait = 0
+        self._next_wait = _FIRST_WAIT
 
     def decode(self, content: bytes) -> _T:
         """Decode one body.
@@ -71,37 +83,38 @@ class Decoder(Generic[_T]):
             content: JSON, in UTF-8.
 
         Returns:
-            The record, every type checked, every unknown field kept.
+            The record, with all types checked and all unknown fields kept.
 
         Raises:
             CutBodyError: The JSON ends too early.
-            MismatchError: It is no JSON, or not of the record's form.
+            MismatchError: It is not JSON, or does not have the record's form.
         """
         return to_record(self.parse(content), self._type)
 
     def parse(self, content: bytes) -> Any:
-        """The first half of `decode`, which finds whatever is wrong with the body.
+        """Check one body: the first half of `decode`.
 
         Returns:
-            What reads like the record, and becomes it by `to_record`.
+            An object with the record's attributes, which `to_record` turns into the record.
 
         Raises:
             CutBodyError: The JSON ends too early.
-            MismatchError: It is no JSON, or not of the record's form.
+            MismatchError: It is not JSON, or does not have the record's form.
         """
         if self._wire_decoder is None:
             self._wire_decoder = msgspec.json.Decoder(_wire_class(self._type, self._unknown))
         try:
             return self._wire_decoder.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            # An unknown field, or an answer that does not fit: the thorough way tells which.
+            # There is an unknown field, or the body does not fit: this finds out which.
             return self._decode_thoroughly(content)
 
     def _decode_thoroughly(self, content: bytes) -> _T:
-        found: set[tuple[type, str]] = set()
+        found: defaultdict[type, set[str]] = defaultdict(set)
         try:
-            sorted_out = _sort_out(msgspec.json.decode(content), self._type, found)
-            record = msgspec.convert(sorted_out, self._type)
+            value = msgspec.json.decode(content)
+            _move_unknown(value, _layout(cast("type", self._type)), found)
+            record = msgspec.convert(value, self._type)
         except msgspec.ValidationError as error:
             problem, _, path = str(error).partition(" - at ")
             raise MismatchError(problem, path.strip("`") or "$") from None
@@ -116,17 +129,31 @@ class Decoder(Generic[_T]):
         self._learn(found)
         return record
 
-    def _learn(self, found: Iterable[tuple[type, str]]) -> None:
-        names = frozenset((cls, name) for cls, name in found if _can_be_wire_field(name))
-        learned = self._unknown | names
-        self._unknown = learned if len(learned) <= _LEARNED_AT_MOST else names
-        if len(self._unknown) > _LEARNED_AT_MOST:
-            self._unknown = frozenset()
-        self._wire_decoder = None
+    def _learn(self, found: Mapping[type, Set[str]]) -> None:
+        self._pages_to_wait -= 1
+        if self._pages_to_wait > 0 or any(len(names) > _NAMES_LEARNED for names in found.values()):
+            return
+        names = frozenset(
+            (cls, name) for cls in found for name in found[cls] if _can_be_wire_field(name)
+        )
+        # Names that do not fit beside the old ones take their place.
+        for learned in (self._unknown | names, names):
+            if learned != self._unknown and _can_be_remembered(learned):
+                self._unknown = learned
+                self._wire_decoder = None
+                self._pages_to_wait = self._next_wait
+                self._next_wait = min(_WAIT_GROWTH * self._next_wait, _LONGEST_WAIT)
+                return
+
+
+def _can_be_remembered(names: _UnknownFields) -> bool:
+    return (
+        len(names) <= _NAMES_LEARNED and sum(len(name) for _, name in names) <= _CHARACTERS_LEARNED
+    )
 
 
 def to_record(parsed: object, record_type: type[_T]) -> _T:
-    """Make of what `Decoder.parse` returned, or of a part of it, what it stands for."""
+    """Convert what `Decoder.parse` returned, or a part of it, to a record type."""
     return msgspec.convert(parsed, record_type, from_attributes=True)
 
 
@@ -147,30 +174,30 @@ class ListDecoder(Generic[_T]):
 
         Raises:
             CutBodyError: The JSON ends too early.
-            MismatchError: It is no JSON, or not of the list's form.
+            MismatchError: It is not JSON, or does not have the list's form.
         """
         body: ListBody = self._decoder.parse(content)
         return body
 
     def to_records(self, parsed: Sequence[HasId]) -> list[_T]:
-        """The records of the `data` of a body."""
+        """Convert the `data` of a body to records."""
         return to_record(parsed, self._records_type)
 
 
 def _can_be_wire_field(name: str) -> bool:
-    # msgspec's own rule for a struct's names.
+    # This is msgspec's rule for the names of a struct's fields.
     return bool(name) and name.isprintable() and '"' not in name and "\\" not in name
 
 
 @functools.cache
 def record_fields(cls: type) -> Mapping[str, Any]:
-    """The types of the fields that the API knows, by name."""
+    """Return the types of the fields that the API knows, by name."""
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in attrs.fields(cls) if field.name != "extra"}
 
 
 def _replace_records(annotation: Any, replace: Callable[[type], Any]) -> Any:
-    """The same type with every record class in it replaced."""
+    """Return a type with every record class in it replaced."""
     if isinstance(annotation, type) and attrs.has(annotation):
         return replace(annotation)
     arguments = typing.get_args(annotation)
@@ -202,7 +229,7 @@ def _wire_class(cls: type, unknown: _UnknownFields) -> type[msgspec.Struct]:
         fields,
         forbid_unknown_fields=True,
         rename=learned,
-        # Trees of what JSON can be: nothing in them can refer back to its owner.
+        # These are trees of JSON values, so nothing in them refers back to its owner.
         gc=False,
         namespace={"extra": _extra_of(learned) if learned else NO_EXTRA},
     )
@@ -215,10 +242,10 @@ def _wire_default(default: Any) -> Any:
 
 
 def _extra_of(learned: Mapping[str, str]) -> property:
-    """What the conversion to a record reads as `.extra`."""
+    """Return the property that the conversion to a record reads as `.extra`."""
     pairs = tuple(learned.items())
     unset = msgspec.UNSET
-    # Extra refuses changes, also by the one who makes it.
+    # Extra refuses changes, also by its maker.
     store = dict[str, object].__setitem__
 
     def extra(wire: msgspec.Struct) -> Extra:
@@ -232,24 +259,48 @@ def _extra_of(learned: Mapping[str, str]) -> property:
     return property(extra)
 
 
-def _sort_out(value: Any, annotation: Any, found: set[tuple[type, str]]) -> Any:
+class _Layout(NamedTuple):
+    """The fields of a record class, and the layouts of the record classes among their types."""
+
+    record_type: type
+    known: frozenset[str]
+    children: tuple[tuple[str, _Layout], ...]
+
+
+@functools.cache
+def _layout(cls: type) -> _Layout:
+    children: list[tuple[str, _Layout]] = []
+    for name, annotation in record_fields(cls).items():
+        record_types: list[type] = []
+        _replace_records(annotation, record_types.append)
+        children.extend((name, _layout(record_type)) for record_type in record_types)
+    return _Layout(cls, frozenset(record_fields(cls)), tuple(children))
+
+
+# Extra refuses changes, also by its maker.
+_drop: Final = dict[str, object].pop
+
+
+def _move_unknown(value: Any, layout: _Layout, found: dict[type, set[str]]) -> None:
     """Move what a record does not name into its ``extra``, at every depth, and note the names."""
-    if isinstance(annotation, type) and attrs.has(annotation):
-        if not isinstance(value, dict):
-            return value
-        known = record_fields(annotation)
-        fields = cast("dict[str, Any]", value)
-        unknown = {name: part for name, part in fields.items() if name not in known}
-        found.update((annotation, name) for name in unknown)
-        record = {
-            name: _sort_out(fields[name], known[name], found) for name in known if name in fields
-        }
-        record["extra"] = Extra(unknown) if unknown else NO_EXTRA
-        return record
-    for argument in typing.get_args(annotation):
-        if isinstance(value, list):
-            parts = cast("list[object]", value)
-            value = [_sort_out(part, argument, found) for part in parts]
-        else:
-            value = _sort_out(value, argument, found)
-    return value
+    if isinstance(value, list):
+        for part in cast("list[object]", value):
+            _move_unknown(part, layout, found)
+        return
+    if not isinstance(value, dict):
+        return
+    record_type, known, children = layout
+    fields = cast("dict[str, Any]", value)
+    if not known.issuperset(fields):
+        unknown = Extra(fields)
+        for name in known:
+            _drop(unknown, name, None)
+        names = found[record_type]
+        if len(names) <= _NAMES_LEARNED:
+            names.update(unknown)
+        # The conversion to a record looks at nothing else that is unknown.
+        fields["extra"] = unknown
+    for name, child in children:
+        part = fields.get(name)
+        if part is not None:
+            _move_unknown(part, child, found)

@@ -1,9 +1,12 @@
 """Bytes to records, and records to everything else."""
 
 import copy
+import gc
 import json
 import pickle
-from collections.abc import Mapping
+import sys
+import tracemalloc
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,7 +154,7 @@ class TestDecode:
             assert checkpoint.extra == {"step": "x"}
             assert checkpoint.metrics.step == 2000.0
 
-    @pytest.mark.parametrize("names", [63, 64, 65, 200])
+    @pytest.mark.parametrize("names", [15, 16, 17, 200])
     def test_any_number_of_unknown_fields_is_kept(self, names: int) -> None:
         unknown = {f"unknown_{i}": i for i in range(names)}
         decoder = page_decoder()
@@ -221,6 +224,87 @@ WRONG: dict[str, tuple[JSON, str, str]] = {
     "step_number": (1.5, "int", "float"),
     "object": (None, "str", "null"),
 }
+
+
+HOSTILE: dict[str, Callable[[int], JSON]] = {
+    "a new name in every page": lambda page: {f"new_{page}": page},
+    "new names in every page": lambda page: {f"new_{page}_{i}": i for i in range(10)},
+    "long names": lambda page: {f"{page}{'x' * 10_000}": page},
+    "rather long names": lambda page: {f"{page}_{i}_{'x' * 150}": page for i in range(12)},
+    "numerous names": lambda page: {f"new_{page}_{i}": i for i in range(200)},
+    "the same numerous names": lambda _: {f"new_{i}": i for i in range(200)},
+    "unlearnable names": lambda page: {'a"b': page, "": page, "\\": page},
+    "two sets of names in turn": lambda page: {f"new_{page % 2}_{i}": i for i in range(12)},
+}
+
+
+class TestHostileNames:
+    @pytest.mark.parametrize("kind", HOSTILE)
+    def test_cost_few_classes(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        built = 0
+        define = msgspec.defstruct
+
+        def count(*args: Any, **options: Any) -> Any:
+            nonlocal built
+            built += 1
+            return define(*args, **options)
+
+        monkeypatch.setattr(msgspec, "defstruct", count)
+        decoder = page_decoder()
+        for page in range(400):
+            unknown = HOSTILE[kind](page)
+            (checkpoint,) = decoder.decode(page_of({**CHECKPOINT, **unknown})).data
+            assert checkpoint.extra == unknown
+        # A page, its checkpoints and their metrics; at first, and each time that names are learned.
+        assert built <= 3 * 7
+
+    @pytest.mark.parametrize("kind", HOSTILE)
+    def test_cost_few_steps(self, kind: str) -> None:
+        decoder = page_decoder()
+        records = 50
+        content = [
+            page_of(*({**CHECKPOINT, **HOSTILE[kind](page)} for _ in range(records)))
+            for page in range(5)
+        ]
+        for learned in content[:2]:
+            decoder.decode(learned)
+        calls = 0
+
+        def count(_: Any, event: str, __: Any) -> None:
+            nonlocal calls
+            calls += event in ("call", "c_call")
+
+        sys.setprofile(count)
+        try:
+            decoder.decode(content[-1])
+        finally:
+            sys.setprofile(None)
+        # For each record and its metrics a few calls, however many names there are.
+        assert calls <= 30 * records
+
+    @pytest.mark.parametrize("kind", HOSTILE)
+    def test_take_little_memory(self, kind: str) -> None:
+        decoder = page_decoder()
+        decoder.decode(page_of({**CHECKPOINT, **HOSTILE[kind](-1)}))
+        gc.collect()
+        tracemalloc.start()
+        try:
+            for page in range(300):
+                decoder.decode(page_of({**CHECKPOINT, **HOSTILE[kind](page)}))
+            gc.collect()
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept < 200_000
+
+    def test_nested_too_deeply_in_a_learned_field(self) -> None:
+        decoder = page_decoder()
+        decoder.decode(page_of({**CHECKPOINT, "new": []}))
+        deep = page_of({**CHECKPOINT, "new": 0}).replace(b'"new": 0', b'"new": %b')
+        with pytest.raises(MismatchError, match="Nested too deeply"):
+            decoder.decode(deep % (b"[" * 100_000 + b"]" * 100_000))
+        (checkpoint,) = decoder.decode(page_of({**CHECKPOINT, "new": [1]})).data
+        assert checkpoint.extra == {"new": [1]}
 
 
 class TestMismatch:
