@@ -81,6 +81,19 @@ class Response:
         """The body as text; bytes that are not UTF-8 are shown as the replacement character."""
         return self.content.decode("utf-8", "replace")
 
+    def json(self) -> object:
+        """The body as JSON.
+
+        Raises:
+            ValueError: It is not JSON, or nested too deeply.
+        """
+        import json
+
+        try:
+            return json.loads(self.content)
+        except RecursionError:
+            raise ValueError("the body is nested too deeply") from None
+
     def __reduce__(self) -> tuple[type[Response], tuple[int, CIMultiDict[str], bytes, Request]]:
         # aiohttp's view of the headers cannot be pickled.
         return Response, (self.status_code, CIMultiDict(self.headers), self.content, self.request)

@@ -192,5 +192,15 @@ def test_request_ids(headers: dict[str, str], request_id: str | None) -> None:
     assert (Response(200, CIMultiDict(headers), b"", REQUEST).request_id or None) == request_id
 
 
+def test_the_body_of_a_response_as_json() -> None:
+    assert RESPONSE.json() == {"error": {"message": "no"}}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_a_body_that_is_not_json(content: bytes) -> None:
+    with pytest.raises(ValueError, match="."):
+        Response(200, CIMultiDict(), content, REQUEST).json()
+
+
 def test_text_of_a_response_that_is_no_utf_8() -> None:
     assert Response(200, {}, b"caf\xe9", REQUEST).text == "caf\ufffd"
