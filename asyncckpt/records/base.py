@@ -1,8 +1,8 @@
 """What all records share: frozen attrs classes with slots.
 
 Names, types and meaning follow the API reference's fine-tuning objects. A field that the API calls
-optional, or may send as ``null``, is None here. A field that this version does not know is kept in
-`.extra`, whichever object it comes in.
+optional, or may send as ``null``, can be None here. A field that this version does not know is kept
+in the `.extra` of its object.
 
 Records compare by all their fields and hash by those that cannot change.
 """
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import attrs
 
-__all__ = ["Extra", "HasId", "ListBody", "as_datetime", "extra_field"]
+__all__ = ["Extra", "HasId", "ListBody", "Record", "as_datetime", "extra_field"]
 
 
 class Extra(dict[str, builtins.object]):
-    """The fields of an API object that its record does not name: a dict that cannot be changed."""
+    """The fields of an API object that its record does not name, as a dict that cannot change."""
 
     __slots__ = ()
 
@@ -28,7 +28,7 @@ class Extra(dict[str, builtins.object]):
         msg = "the extra fields of a record cannot be changed; attrs.evolve() makes a changed copy"
         raise TypeError(msg)
 
-    if not TYPE_CHECKING:  # to a type checker it is the dict that it is for every reader
+    if not TYPE_CHECKING:  # type checkers see a dict, which it is for reading
         __setitem__ = __delitem__ = __ior__ = _refuse
         clear = pop = popitem = setdefault = update = _refuse
 
@@ -37,7 +37,7 @@ class Extra(dict[str, builtins.object]):
 
 
 NO_EXTRA: Final = Extra()
-"""One for all: nearly every record has none."""
+"""Shared by all records without unknown fields, which is nearly all."""
 
 
 def _frozen_extra(fields: Mapping[str, builtins.object]) -> Extra:
@@ -45,23 +45,42 @@ def _frozen_extra(fields: Mapping[str, builtins.object]) -> Extra:
 
 
 def extra_field() -> Extra:
-    """The attrs field that keeps what a record class does not name; for your own record classes.
+    """Return the attrs field that keeps unknown fields, for your own record classes.
 
     Returns:
-        A field to be assigned to ``extra: Extra``; the name must be ``extra``.
-        `asyncckpt.converter` then keeps unknown keys in it, and writes them back.
+        A field to assign to ``extra: Extra``; the name must be ``extra``. `asyncckpt.converter`
+        then keeps unknown keys in it, and writes them back.
     """
     field: Extra = attrs.field(default=NO_EXTRA, converter=_frozen_extra, kw_only=True, hash=False)
     return field
 
 
+class _SchemaHandler(Protocol):
+    def generate_schema(self, source: builtins.object, /) -> builtins.object: ...
+
+
+class Record:
+    """The base of all record classes; pydantic, and so FastAPI, can use them as types."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: builtins.object, handler: _SchemaHandler
+    ) -> builtins.object:
+        # pydantic calls this, and nothing else needs the module.
+        from asyncckpt.records.pydantic_schema import pydantic_schema
+
+        return pydantic_schema(cls, handler.generate_schema)
+
+
 def as_datetime(unixtime: int) -> datetime:
-    """Unix time in seconds as an aware datetime in UTC."""
+    """Convert Unix time in seconds to an aware datetime in UTC."""
     return datetime.fromtimestamp(unixtime, UTC)
 
 
 class HasId(Protocol):
-    """A record with an id, which may be a cursor, or stand for a job."""
+    """A record with an id, which can be a cursor or name a job."""
 
     @property
     def id(self) -> str:
@@ -70,7 +89,7 @@ class HasId(Protocol):
 
 
 class ListBody(Protocol):
-    """The body of a page, whatever it is a page of, and even before records are made of it."""
+    """The body of a page of any kind, also before its records are created."""
 
     @property
     def data(self) -> Sequence[HasId]:

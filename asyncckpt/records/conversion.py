@@ -1,6 +1,6 @@
-"""Records to and from dicts, JSON, or a record class of your own: one cattrs converter.
+"""The cattrs converter between records and dicts, JSON, or record classes of your own.
 
-It is imported when it is first asked for; listing checkpoints needs none of it.
+It is imported on first use, since listing checkpoints does not need it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.preconf.msgspec import MsgspecJsonConverter
 from cattrs.preconf.msgspec import make_converter as make_json_converter
 
-from asyncckpt.records.base import Extra
+from asyncckpt.records.base import Extra, ListBody
 from asyncckpt.records.codec import record_fields
 
 __all__ = ["converter"]
@@ -68,23 +68,46 @@ def _unstructure_with_extra(
     return unstructure_record
 
 
+def _is_page(cls: type) -> bool:
+    # The class is in a package above this one.
+    return attrs.has(cls) and hasattr(cls, "next_page_info")
+
+
+def _unstructure_page(_: type, converter: cattrs.Converter) -> Callable[[ListBody], dict[str, Any]]:
+    def unstructure_page(page: ListBody) -> dict[str, Any]:
+        return {
+            "object": page.object,
+            "data": [converter.unstructure(record) for record in page.data],
+            "has_more": page.has_more,
+            "first_id": page.first_id,
+            "last_id": page.last_id,
+            **page.extra,
+        }
+
+    return unstructure_page
+
+
 def _make_converter() -> MsgspecJsonConverter:
     made = make_json_converter()
-    # What the API leaves open, a grader's settings for one, stays as it is.
+    # What the API leaves open stays as it is, such as the settings of a grader.
     made.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)
     made.register_structure_hook_factory(_has_extra, _structure_keeping_extra)
     made.register_unstructure_hook_factory(_has_extra, _unstructure_with_extra)
+    made.register_unstructure_hook_factory(_is_page, _unstructure_page)
     return made
 
 
 converter: Final[MsgspecJsonConverter] = _make_converter()
 """Records to and from dicts (`unstructure`, `structure`) and JSON (`dumps`, `loads`), without loss.
 
-What a record names and what it keeps in `.extra` are written side by side, as the API sends them. A
+``dumps`` returns bytes, in UTF-8; ``dumps(record).decode()`` is a string. Both `unstructure` and
+``dumps`` also take a page, which becomes the body of a list.
+
+The fields of a record and those in its `.extra` are written side by side, as the API sends them. A
 field that the API may leave out is left out when it is None. A metric is a float: 3000 comes back
 as 3000.0.
 
 It is an ordinary cattrs converter: ``converter.structure(fields, YourRecord)`` fills any attrs
-class, `asyncckpt.records.extra_field` lets yours keep unknown fields too, and hooks may be
-registered; make them on ``converter.copy()`` if the change should stay yours.
+class, and `asyncckpt.records.extra_field` lets yours keep unknown fields too. Register hooks on
+``converter.copy()``, so that they affect only your code.
 """

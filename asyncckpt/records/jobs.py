@@ -1,7 +1,7 @@
-"""Fine-tuning jobs as the API describes them: see `asyncckpt.records` for what holds for all.
+"""Fine-tuning jobs as the API describes them; `asyncckpt.records` says what all records share.
 
-They are imported when the first of them is asked for: making so many classes takes a good part of
-an import, and most clients only list checkpoints.
+They are imported on first use: creating these classes takes a good part of an import, and most
+programs only list checkpoints.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from asyncckpt.records.base import Extra, as_datetime, extra_field
+from asyncckpt.records.base import Extra, Record, as_datetime, extra_field
 
 __all__ = [
     "DpoHyperparameters",
@@ -29,11 +29,11 @@ __all__ = [
 ]
 
 ALWAYS_SENT: Final = {"always_sent": True}
-"""The mark of a field that the API sends as ``null`` rather than leave it out."""
+"""Marks a field that the API sends as ``null`` instead of leaving it out."""
 
 
 @attrs.frozen
-class Error:
+class Error(Record):
     """Why a job failed.
 
     Attributes:
@@ -51,7 +51,7 @@ class Error:
 
 
 @attrs.frozen
-class Hyperparameters:
+class Hyperparameters(Record):
     """How a supervised job trains; ``"auto"`` leaves the choice to the API.
 
     Attributes:
@@ -68,8 +68,15 @@ class Hyperparameters:
 
 
 @attrs.frozen
-class SupervisedHyperparameters:
-    """As `Hyperparameters`, where a method carries them."""
+class SupervisedHyperparameters(Record):
+    """How a supervised job trains, as part of its method.
+
+    Attributes:
+        batch_size: Examples in a batch.
+        learning_rate_multiplier: Scaling of the learning rate.
+        n_epochs: Passes through the training file.
+        extra: Fields of the API that this record does not name.
+    """
 
     batch_size: str | int | None = None
     learning_rate_multiplier: str | float | None = None
@@ -78,8 +85,16 @@ class SupervisedHyperparameters:
 
 
 @attrs.frozen
-class DpoHyperparameters:
-    """As `Hyperparameters`; `beta` weighs the penalty for leaving the reference model."""
+class DpoHyperparameters(Record):
+    """How a direct preference optimization job trains; ``"auto"`` leaves the choice to the API.
+
+    Attributes:
+        batch_size: Examples in a batch.
+        beta: Weight of the penalty for moving away from the reference model.
+        learning_rate_multiplier: Scaling of the learning rate.
+        n_epochs: Passes through the training file.
+        extra: Fields of the API that this record does not name.
+    """
 
     batch_size: str | int | None = None
     beta: str | float | None = None
@@ -89,8 +104,8 @@ class DpoHyperparameters:
 
 
 @attrs.frozen
-class ReinforcementHyperparameters:
-    """As `Hyperparameters`, and what steers the exploration and evaluation of reinforcement.
+class ReinforcementHyperparameters(Record):
+    """How a reinforcement job trains and evaluates; ``"auto"`` leaves the choice to the API.
 
     Attributes:
         batch_size: Examples in a batch.
@@ -114,24 +129,40 @@ class ReinforcementHyperparameters:
 
 
 @attrs.frozen
-class SupervisedMethod:
-    """Settings of a supervised job."""
+class SupervisedMethod(Record):
+    """Settings of a supervised job.
+
+    Attributes:
+        hyperparameters: How it trains.
+        extra: Fields of the API that this record does not name.
+    """
 
     hyperparameters: SupervisedHyperparameters | None = None
     extra: Extra = extra_field()
 
 
 @attrs.frozen
-class DpoMethod:
-    """Settings of a direct preference optimization job."""
+class DpoMethod(Record):
+    """Settings of a direct preference optimization job.
+
+    Attributes:
+        hyperparameters: How it trains.
+        extra: Fields of the API that this record does not name.
+    """
 
     hyperparameters: DpoHyperparameters | None = None
     extra: Extra = extra_field()
 
 
 @attrs.frozen
-class ReinforcementMethod:
-    """Settings of a reinforcement job; `grader` is the API's grader object as it came."""
+class ReinforcementMethod(Record):
+    """Settings of a reinforcement job.
+
+    Attributes:
+        grader: The API's grader object, as a dict.
+        hyperparameters: How it trains.
+        extra: Fields of the API that this record does not name.
+    """
 
     grader: dict[str, object] | None = attrs.field(default=None, hash=False)
     hyperparameters: ReinforcementHyperparameters | None = None
@@ -139,8 +170,8 @@ class ReinforcementMethod:
 
 
 @attrs.frozen
-class Method:
-    """How the job trains: `type` says which of the three settings applies.
+class Method(Record):
+    """The method of a job; `type` says which of the three settings applies.
 
     Attributes:
         type: ``"supervised"``, ``"dpo"`` or ``"reinforcement"``.
@@ -158,7 +189,7 @@ class Method:
 
 
 @attrs.frozen
-class WandbIntegration:
+class WandbIntegration(Record):
     """Where a job reports to Weights and Biases.
 
     Attributes:
@@ -177,16 +208,42 @@ class WandbIntegration:
 
 
 @attrs.frozen
-class WandbIntegrationObject:
-    """An integration of a job; `type` is ``"wandb"``, the only one the API has."""
+class WandbIntegrationObject(Record):
+    """An integration of a job.
+
+    Attributes:
+        type: ``"wandb"``, the only one that the API has.
+        wandb: Its settings.
+        extra: Fields of the API that this record does not name.
+    """
 
     type: str
     wandb: WandbIntegration | None = None
     extra: Extra = extra_field()
 
 
+class _Requested(Record):
+    """Keeps the id of the request that a record came with, beside its fields."""
+
+    __slots__ = ("_from_request",)
+
+    @property
+    def _request_id(self) -> str | None:
+        """The server's name for the request (``x-request-id``), as in the official SDK.
+
+        None for a record of a list, and for one that was made or copied.
+        """
+        return getattr(self, "_from_request", None)
+
+
+def with_request_id(job: FineTuningJob, request_id: str | None) -> FineTuningJob:
+    """Note which request a job came with; the record stays the same."""
+    object.__setattr__(job, "_from_request", request_id)
+    return job
+
+
 @attrs.frozen
-class FineTuningJob:
+class FineTuningJob(_Requested):
     """A fine-tuning job.
 
     Azure and self-hosted servers leave some fields out; those are None here.
@@ -200,14 +257,15 @@ class FineTuningJob:
         training_file: The file it trains on.
         error: Why it failed, if it did.
         fine_tuned_model: The name of the model it made; None while it runs.
-        finished_at: When it ended: Unix time in seconds; None while it runs.
+        finished_at: When it ended: Unix time in seconds; None while it runs. `finished` is the same
+            as a datetime.
         trained_tokens: Billable tokens; None while it runs.
         validation_file: The file it validates on, if any.
         hyperparameters: How it trains, for supervised jobs.
-        organization_id: Whose it is.
+        organization_id: The organization that owns it.
         result_files: Files with its results.
         seed: The seed it used.
-        estimated_finish: When it is thought to end: Unix time in seconds; None if it does not run.
+        estimated_finish: When it is expected to end: Unix time in seconds; None if it does not run.
         integrations: Where it reports to.
         metadata: The keys and values that were attached to it.
         method: How it trains.
@@ -248,8 +306,17 @@ class FineTuningJob:
 
 
 @attrs.frozen
-class ListPaginatedFineTuningJobsResponse:
-    """The body of a page of jobs; first and last id are not documented for it, but often sent."""
+class ListPaginatedFineTuningJobsResponse(Record):
+    """The body of a page of jobs.
+
+    Attributes:
+        data: The jobs.
+        has_more: Whether there are more; None if the server does not say.
+        first_id: The id of the first job; not documented, but often sent.
+        last_id: The id of the last job; not documented, but often sent.
+        object: Always ``"list"``.
+        extra: Fields of the API that this record does not name.
+    """
 
     data: list[FineTuningJob]
     has_more: bool | None = None

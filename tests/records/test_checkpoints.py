@@ -1,8 +1,10 @@
 """The API's objects as records."""
 
 import copy
+import inspect
 import json
 import pickle
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -127,6 +129,13 @@ def test_every_documented_field_is_there_and_no_other(name: str) -> None:
 
 def test_every_record_is_documented() -> None:
     assert RECORDS.keys() == DOCUMENTED.keys()
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_every_field_is_described_where_the_reference_takes_it_from(name: str) -> None:
+    _, _, attributes = inspect.cleandoc(RECORDS[name].__doc__).partition("Attributes:")
+    described = re.findall(r"^    (\w+): ", attributes, re.MULTILINE)
+    assert described == [field.name for field in attrs.fields(RECORDS[name])]
 
 
 @pytest.mark.parametrize("record", [checkpoint(), checkpoint().metrics, job(), Error()])

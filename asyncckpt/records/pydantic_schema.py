@@ -1,0 +1,62 @@
+"""Describes record classes to pydantic, without importing it.
+
+A core schema is a dict: see ``__get_pydantic_core_schema__`` in pydantic's documentation, and
+`pydantic_core.core_schema` for the keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import attrs
+
+from asyncckpt.records.codec import record_fields
+from asyncckpt.records.conversion import converter
+
+__all__ = ["pydantic_schema"]
+
+
+def pydantic_schema(
+    record_type: type[Any], schema_of: Callable[[object], object]
+) -> dict[str, object]:
+    """Return the core schema of a record class.
+
+    Instances stay as they are, a mapping becomes one, and they serialize as `converter` writes
+    them: unknown fields beside the known ones.
+
+    Args:
+        record_type: The record class.
+        schema_of: Returns the core schema of any type.
+    """
+    known = record_fields(cast("type", record_type))
+    optional = {
+        field.name for field in attrs.fields(record_type) if field.default is not attrs.NOTHING
+    }
+    fields = {
+        name: {
+            "type": "typed-dict-field",
+            "schema": schema_of(annotation),
+            "required": name not in optional,
+        }
+        for name, annotation in known.items()
+    }
+
+    def validate(value: object, inner: Callable[[object], dict[str, object]]) -> object:
+        if isinstance(value, record_type):
+            return value
+        parts = inner(value)
+        named = {name: parts.pop(name) for name in known if name in parts}
+        return record_type(**named, extra=parts)
+
+    return {
+        "type": "function-wrap",
+        "function": {"type": "no-info", "function": validate},
+        "schema": {
+            "type": "typed-dict",
+            "cls": record_type,
+            "fields": fields,
+            "extra_behavior": "allow",
+        },
+        "serialization": {"type": "function-plain", "function": converter.unstructure},
+    }
