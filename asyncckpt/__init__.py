@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         UnprocessableEntityError,
     )
     from asyncckpt.messages import Request, Response
-    from asyncckpt.options import NOT_GIVEN, NotGiven, Timeout
+    from asyncckpt.options import NOT_GIVEN, CallOptions, NotGiven, Omit, Timeout, omit
     from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
     from asyncckpt.records.conversion import converter
     from asyncckpt.records.jobs import FineTuningJob
@@ -41,6 +41,7 @@ __all__ = [
     "AsyncClient",
     "AuthenticationError",
     "BadRequestError",
+    "CallOptions",
     "ConflictError",
     "FanIn",
     "FineTuningJob",
@@ -50,6 +51,7 @@ __all__ = [
     "Metrics",
     "NotFoundError",
     "NotGiven",
+    "Omit",
     "OpenAIError",
     "Page",
     "PageInfo",
@@ -64,6 +66,7 @@ __all__ = [
     "UnprocessableEntityError",
     "__version__",
     "converter",
+    "omit",
 ]
 
 # The names are imported when they are first used: the command takes over Ctrl-C before it imports
@@ -88,7 +91,7 @@ _NAMES = {
         "UnprocessableEntityError",
     ),
     "asyncckpt.messages": ("Request", "Response"),
-    "asyncckpt.options": ("NOT_GIVEN", "NotGiven", "Timeout"),
+    "asyncckpt.options": ("NOT_GIVEN", "CallOptions", "NotGiven", "Omit", "Timeout", "omit"),
     "asyncckpt.records.checkpoints": ("FineTuningJobCheckpoint", "Metrics"),
     "asyncckpt.records.conversion": ("converter",),
     "asyncckpt.records.jobs": ("FineTuningJob",),

@@ -1,39 +1,142 @@
-"""What a caller may set for a client or a single call, checked where it is given."""
+"""The options of a client and of a single call, checked where they are given."""
 
 from __future__ import annotations
 
-import enum
+import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, ForwardRef, Literal, TypedDict, TypeVar, cast
 
 import attrs
 
 from asyncckpt.protocol.headers import carries_credentials
+from asyncckpt.protocol.request import QueryValue
 
 __all__ = [
     "DEFAULT_TIMEOUT",
     "NOT_GIVEN",
+    "CallOptions",
     "NotGiven",
+    "Omit",
     "RequestOptions",
     "Timeout",
+    "check_call_options",
     "check_count",
     "check_cursor",
     "check_number",
+    "given",
+    "omit",
+    "show_call_options",
 ]
 
+_T = TypeVar("_T")
+_MethodT = TypeVar("_MethodT", bound=Callable[..., object])
 
-class NotGiven(enum.Enum):
-    """The type of `NOT_GIVEN`, for arguments to which None means something."""
 
-    NOT_GIVEN = enum.auto()
+class NotGiven:
+    """The type of `NOT_GIVEN`, as in the official SDK."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> Literal[False]:
+        return False
 
     def __repr__(self) -> str:
         return "NOT_GIVEN"
 
+    def __reduce__(self) -> str:
+        return "NOT_GIVEN"
 
-NOT_GIVEN: Final = NotGiven.NOT_GIVEN
-"""The argument was left out."""
+
+class Omit:
+    """The type of `omit`, as in the official SDK."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __repr__(self) -> str:
+        return "omit"
+
+    def __reduce__(self) -> str:
+        return "omit"
+
+
+NOT_GIVEN: Final = NotGiven()
+"""Stands for an argument that is left out, where None has a meaning of its own."""
+
+omit: Final = Omit()
+"""Stands for an argument that is left out; in `extra_headers` and `extra_query` it removes what
+the client would send under that name."""
+
+
+def given(value: _T | NotGiven | Omit) -> _T | None:
+    """Return `value`, or None if it is left out."""
+    return None if isinstance(value, NotGiven | Omit) else value
+
+
+class CallOptions(TypedDict, total=False):
+    """The options that every call accepts, as ``**options``.
+
+    Attributes:
+        extra_headers: Headers to add to those of the client, or to replace them; `omit` as a value
+            removes one.
+        extra_query: Query parameters to add to those of the client and of the call, or to replace
+            them; `omit` or None as a value removes one.
+        timeout: Seconds for one attempt in total, a `Timeout`, or None for no limit; default: the
+            client's.
+        max_retries: How often to retry after a failure; default: the client's.
+        max_wait: Seconds that one request may wait in total, for the rate limit and between
+            retries; default: the client's.
+    """
+
+    extra_headers: Mapping[str, str | Omit] | None
+    extra_query: Mapping[str, QueryValue | Omit] | None
+    timeout: float | Timeout | NotGiven | Omit | None
+    max_retries: int | None
+    max_wait: float | None
+
+
+_OPTION_DEFAULTS: Final = dict.fromkeys(CallOptions.__annotations__) | {"timeout": NOT_GIVEN}
+_OPTION_LINE: Final = "    **options: See `CallOptions`.\n"
+
+
+def show_call_options(method: _MethodT) -> _MethodT:
+    """Show the single options in the signature and docstring of a method with ``**options``.
+
+    Type checkers see them by themselves; this is for `help`, the reference page and error messages.
+    """
+    signature = inspect.signature(method)
+    named = [field for field in signature.parameters.values() if field.kind != field.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=_OPTION_DEFAULTS[name],
+            annotation=cast("ForwardRef", annotation).__forward_arg__,
+        )
+        for name, annotation in CallOptions.__annotations__.items()
+    ]
+    shown: object = signature.replace(parameters=[*named, *options])
+    method.__signature__ = shown  # type: ignore[attr-defined]
+    if method.__doc__ and CallOptions.__doc__:  # neither is kept by `python -OO`
+        _, _, descriptions = inspect.cleandoc(CallOptions.__doc__).partition("Attributes:\n")
+        text = inspect.cleandoc(method.__doc__)
+        method.__doc__ = text.replace(_OPTION_LINE, descriptions + "\n")
+    return method
+
+
+def check_call_options(method: Callable[..., object], options: Mapping[str, object]) -> None:
+    """Raise TypeError if an option is unknown, and name the closest argument of `method`."""
+    unknown = next((name for name in options if name not in CallOptions.__annotations__), None)
+    if unknown is None:
+        return
+    import difflib
+
+    message = f"{method.__qualname__}() got an unexpected keyword argument {unknown!r}"
+    closest = difflib.get_close_matches(unknown, inspect.signature(method).parameters, n=1)
+    raise TypeError(f"{message}; did you mean {closest[0]!r}?" if closest else message)
 
 
 _SECONDS: Final = "seconds, or None for no limit"
@@ -74,18 +177,18 @@ def check_cursor(after: object) -> None:
 
 @attrs.frozen
 class Timeout:
-    """How long one attempt of a request may take. A retry starts the clocks again.
+    """How long one attempt of a request may take. A retry starts again from zero.
 
     Args:
-        total: Seconds from the start of the attempt to the last byte of the answer; default 60.
-        connect: Seconds to open a connection, if none is at hand; default 5.
-        read: Seconds without a byte of the answer; default None, for `total` bounds that too.
+        total: Seconds from the start of the attempt to the last byte of the response; default 60.
+        connect: Seconds to open a connection, if none is idle; default 5.
+        read: Seconds without a byte of the response; default None, since `total` bounds that too.
 
     None stands for no limit.
 
     Raises:
-        TypeError: One of them is no number.
-        ValueError: One of them is not more than 0.
+        TypeError: An argument is not a number.
+        ValueError: An argument is not more than 0.
     """
 
     total: float | None = attrs.field(default=60.0, validator=_check_seconds)
@@ -94,7 +197,7 @@ class Timeout:
 
     @classmethod
     def of(cls, timeout: float | Timeout | None) -> Timeout:
-        """The timeout meant by a number (of seconds in total) or by None (no limit at all)."""
+        """Return the timeout for a number of seconds in total, or for None, which is no limit."""
         if isinstance(timeout, Timeout):
             return timeout
         if timeout is None:
@@ -115,34 +218,49 @@ def _positive(meaning: str) -> Callable[[object, attrs.Attribute[float], float],
 
 
 def _whether_headers_authenticate(options: RequestOptions) -> bool:
-    return carries_credentials(options.headers)
+    return options.omits_key or carries_credentials(options.headers)
 
 
 @attrs.frozen(kw_only=True)
 class RequestOptions:
-    """What applies to each request of one call."""
+    """What applies to each request of one call.
+
+    Attributes:
+        timeout: The limits of one attempt.
+        max_retries: How often to retry.
+        max_wait: Seconds that a request may wait in total.
+        max_body_bytes: The longest body to accept.
+        headers: The headers, without the key.
+        omits_key: Whether the caller left the key out.
+        carries_credentials: Whether the key is not sent, since the headers authenticate by
+            themselves or the caller left it out.
+        query: The client's query parameters.
+        extra_query: Query parameters that replace those of the client and of the call.
+    """
 
     timeout: Timeout
     max_retries: int = attrs.field(validator=_at_least(0))
     max_wait: float = attrs.field(validator=_positive("seconds"))
     max_body_bytes: int = attrs.field(validator=_at_least(1))
     headers: Mapping[str, str] = attrs.field(repr=False)
+    omits_key: bool = False
     carries_credentials: bool = attrs.field(
         init=False,
         default=attrs.Factory(_whether_headers_authenticate, takes_self=True),
     )
-    query: Mapping[str, str] = attrs.field(repr=False)
+    query: Mapping[str, QueryValue] = attrs.field(repr=False)
+    extra_query: Mapping[str, QueryValue] = attrs.field(factory=dict[str, QueryValue], repr=False)
 
     def changed(
         self,
         *,
-        timeout: float | Timeout | NotGiven | None,
-        max_retries: int | None,
-        max_wait: float | None,
+        timeout: float | Timeout | NotGiven | Omit | None = NOT_GIVEN,
+        max_retries: int | None = None,
+        max_wait: float | None = None,
     ) -> RequestOptions:
-        """The same with what is given changed; None and `NOT_GIVEN` keep what is there."""
+        """Return the options with some changed; None, `NOT_GIVEN` and `omit` keep what is there."""
         options = self
-        if not isinstance(timeout, NotGiven):
+        if not isinstance(timeout, NotGiven | Omit):
             options = attrs.evolve(options, timeout=Timeout.of(timeout))
         if max_retries is not None:
             options = attrs.evolve(options, max_retries=max_retries)

@@ -14,6 +14,8 @@ import aiohttp
 import pytest
 from aioresponses import aioresponses as AioResponses  # noqa: N812  (upstream writes its class small)
 
+from asyncckpt.resources import endpoint
+
 if TYPE_CHECKING:
     from asyncckpt import AsyncClient
     from asyncckpt.testing import Sandbox
@@ -39,6 +41,15 @@ class Mocked(AioResponses):
     def add(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("response_class", MockedResponse)
         super().add(*args, **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Request ten records a page by default: the jobs of a sandbox have few checkpoints.
+
+    A module that needs the real page size overrides this fixture.
+    """
+    monkeypatch.setattr(endpoint, "PAGE_SIZE", 10)
 
 
 @pytest.fixture

@@ -594,7 +594,7 @@ async def test_a_validation_error_says_what_and_where(
 
 async def test_a_status_error_says_what_the_api_said(sandbox: Sandbox, connect: Connect) -> None:
     words = {"message": "Bad.", "type": "invalid_request_error", "param": "limit", "code": "x1"}
-    sandbox.inject(faults.Status(400, body={"error": words}))
+    sandbox.inject(faults.Status(400, body={"error": words}), times=2)
     async with connect() as client:
         error = (await read(client, sandbox.job_ids[0])).error
     assert isinstance(error, APIStatusError)

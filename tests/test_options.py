@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from asyncckpt import NOT_GIVEN, Timeout
+from asyncckpt import NOT_GIVEN, Timeout, omit
 from asyncckpt.options import (
     DEFAULT_TIMEOUT,
     RequestOptions,
     check_count,
     check_cursor,
     check_number,
+    given,
 )
 
 NO_NUMBERS = [True, "5", [5], 5j]
@@ -129,7 +130,11 @@ class TestChecks:
                 check_cursor(no_id)
 
 
-def test_not_given_is_one_and_shows_as_its_name() -> None:
-    assert repr(NOT_GIVEN) == "NOT_GIVEN"
-    assert copy.deepcopy(NOT_GIVEN) is NOT_GIVEN
-    assert pickle.loads(pickle.dumps(NOT_GIVEN)) is NOT_GIVEN
+@pytest.mark.parametrize(("value", "shown"), [(NOT_GIVEN, "NOT_GIVEN"), (omit, "omit")])
+def test_a_value_that_is_left_out_shows_as_its_name_and_is_false(value: Any, shown: str) -> None:
+    assert repr(value) == shown
+    assert not value
+    assert copy.deepcopy(value) is value
+    assert pickle.loads(pickle.dumps(value)) is value
+    assert given(value) is None
+    assert given(5) == 5

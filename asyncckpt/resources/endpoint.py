@@ -1,32 +1,68 @@
-"""Builds a call: URL, query, options; and fetches its pages."""
+"""Builds calls, and fetches the pages of a list."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar, cast
 
 import attrs
 
 from asyncckpt.counts import RequestCounts
+from asyncckpt.errors import APIStatusError, BadRequestError, UnprocessableEntityError
 from asyncckpt.messages import Response
-from asyncckpt.options import NotGiven, RequestOptions, Timeout, check_count
-from asyncckpt.protocol.headers import check_headers, merge_headers
-from asyncckpt.protocol.request import (
-    check_query,
-    encode_query,
-    with_after,
+from asyncckpt.options import (
+    NOT_GIVEN,
+    CallOptions,
+    NotGiven,
+    Omit,
+    RequestOptions,
+    check_call_options,
+    check_count,
+    given,
 )
+from asyncckpt.protocol.headers import check_headers, merge_headers, without_headers
+from asyncckpt.protocol.request import QueryValue, check_query, encode_query, with_after
 from asyncckpt.records.base import HasId
 from asyncckpt.records.codec import ListDecoder
+from asyncckpt.resources.ownership import foreign_jobs, send_for_job
 from asyncckpt.streams.page import OnWire, Page, Unmade, ignore
+from asyncckpt.streams.pager import Pager
 from asyncckpt.transport.account import Account
 from asyncckpt.transport.attempt import Call
-from asyncckpt.transport.sender import send
 
 if TYPE_CHECKING:
     from asyncckpt.transport.session import SessionManager
 
+__all__ = ["PAGE_SIZE", "Endpoint", "ListFetch", "ListQuery", "PageSize", "SizedFetch"]
+
 RecordT = TypeVar("RecordT", bound=HasId)
+
+PAGE_SIZE: Final = 100
+"""Records to request in a page where more than one page is wanted and nobody set a `limit`."""
+
+
+@attrs.define
+class PageSize:
+    """What is known about the page sizes that a server accepts.
+
+    Attributes:
+        is_accepted: False once the server has rejected `PAGE_SIZE`.
+    """
+
+    is_accepted: bool = True
+
+
+@attrs.frozen
+class ListQuery:
+    """The query of a list, encoded.
+
+    Attributes:
+        plain: As the caller wants it.
+        sized: With `PAGE_SIZE` if that leaves the page size to the server; otherwise the same.
+    """
+
+    plain: str = attrs.field(repr=False)
+    sized: str = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -39,33 +75,133 @@ class Endpoint:
     url_query: Mapping[str, str] = attrs.field(repr=False)
     defaults: RequestOptions
     prefetch: int
+    page_size: PageSize = attrs.field(factory=PageSize)
 
-    def options(
+    def options(self, method: Callable[..., object], options: CallOptions) -> RequestOptions:
+        """Return the client's options, with what one call of `method` changes.
+
+        Raises:
+            TypeError: There is no such option, or one is of the wrong type.
+            ValueError: An option has an invalid value.
+        """
+        check_call_options(method, options)
+        changed = self.defaults.changed(
+            timeout=options.get("timeout", NOT_GIVEN),
+            max_retries=options.get("max_retries"),
+            max_wait=options.get("max_wait"),
+        )
+        if headers := options.get("extra_headers"):
+            changed = _with_headers(changed, headers)
+        if query := options.get("extra_query"):
+            extra = {name: given(value) for name, value in query.items()}
+            changed = attrs.evolve(changed, extra_query=check_query("extra_query", extra))
+        return changed
+
+    def query(self, options: RequestOptions, parameters: Mapping[str, QueryValue]) -> str:
+        """Encode the query of a call with these parameters of its own."""
+        return encode_query(self._merged(options, parameters))
+
+    def list_query(
         self,
-        *,
-        extra_headers: Mapping[str, str] | None,
-        extra_query: Mapping[str, str] | None,
-        timeout: float | Timeout | NotGiven | None,
-        max_retries: int | None,
-        max_wait: float | None,
-    ) -> RequestOptions:
-        """The client's options, with what one call changes of them."""
-        options = self.defaults
-        if extra_headers:
-            checked = check_headers("extra_headers", extra_headers)
-            options = attrs.evolve(options, headers=merge_headers(options.headers, checked))
-        if extra_query:
-            checked = check_query("extra_query", extra_query)
-            options = attrs.evolve(options, query={**options.query, **checked})
-        return options.changed(timeout=timeout, max_retries=max_retries, max_wait=max_wait)
+        options: RequestOptions,
+        parameters: Mapping[str, QueryValue],
+        limit: int | NotGiven | Omit | None,
+        max_records: int | None,
+    ) -> ListQuery:
+        """Encode the query of a list.
 
-    def query(self, options: RequestOptions, parameters: Mapping[str, str]) -> str:
-        """The query of a request, encoded: the URL's own, the options', and `parameters`."""
-        return encode_query({**self.url_query, **options.query, **parameters})
+        Args:
+            options: The options of the call.
+            parameters: Its own parameters.
+            limit: How many records to request in a page, if the caller says so.
+            max_records: How many records are wanted in total; None for no limit.
+
+        Raises:
+            TypeError: `limit` is not a whole number.
+            ValueError: `limit` is less than 1.
+        """
+        limit = given(limit)
+        if limit is not None:
+            check_count("limit", limit, least=1)
+            parameters = {**parameters, "limit": limit}
+        merged = self._merged(options, parameters)
+        plain = encode_query(merged)
+        if "limit" in merged:
+            return ListQuery(plain, plain)
+        size = PAGE_SIZE if max_records is None else min(PAGE_SIZE, max_records)
+        return ListQuery(plain, encode_query({**merged, "limit": size}))
 
     def call(self, path: str, query: str, options: RequestOptions, counts: RequestCounts) -> Call:
-        """A call of `path` and `query`, which are encoded already."""
+        """Build a call of `path` and `query`, which are encoded already."""
         return Call(f"{self.base_url}{path}{query}", self.account, options, counts)
+
+    def list_fetch(
+        self,
+        path: str,
+        query: ListQuery,
+        decoder: ListDecoder[RecordT],
+        options: RequestOptions,
+        counts: RequestCounts,
+        *,
+        job_id: str | None = None,
+    ) -> SizedFetch[RecordT]:
+        """Build what gets the pages of one list.
+
+        Args:
+            path: The path below the base URL, encoded.
+            query: The query.
+            decoder: Decodes the bodies.
+            options: The options of the call.
+            counts: Where its requests are counted.
+            job_id: The job that all records belong to; None if they are not of one job.
+        """
+
+        def fetch(query: str) -> ListFetch[RecordT]:
+            return ListFetch(self.session, self.call(path, query, options, counts), decoder, job_id)
+
+        plain = fetch(query.plain)
+        sized = plain if query.sized == query.plain else fetch(query.sized)
+        return SizedFetch(plain, sized, self.page_size)
+
+    def pager(
+        self,
+        path: str,
+        parameters: Mapping[str, QueryValue],
+        decoder: ListDecoder[RecordT],
+        options: RequestOptions,
+        *,
+        after: str | NotGiven | Omit | None,
+        limit: int | NotGiven | Omit | None,
+        prefetch: int | None,
+        max_records: int | None,
+        job_id: str | None = None,
+    ) -> Pager[RecordT]:
+        """Build the pager of one list; see `list_fetch` and `Pager` for the arguments."""
+        if max_records is not None:
+            check_count("max_records", max_records, least=1)
+        query = self.list_query(options, parameters, limit, max_records)
+        fetch = self.list_fetch(path, query, decoder, options, RequestCounts(), job_id=job_id)
+        return Pager(
+            fetch,
+            fetch_one=fetch.plain,
+            after=given(after),
+            prefetch=self.prefetch if prefetch is None else prefetch,
+            max_records=max_records,
+        )
+
+    def _merged(
+        self, options: RequestOptions, parameters: Mapping[str, QueryValue]
+    ) -> dict[str, QueryValue]:
+        return {**self.url_query, **options.query, **parameters, **options.extra_query}
+
+
+def _with_headers(options: RequestOptions, headers: Mapping[str, str | Omit]) -> RequestOptions:
+    omitted = [name for name, value in headers.items() if isinstance(value, NotGiven | Omit)]
+    extra = {name: value for name, value in headers.items() if name not in omitted}
+    checked = check_headers("extra_headers", cast("Mapping[str, str]", extra))
+    merged = merge_headers(without_headers(options.headers, omitted), checked)
+    omits_key = any(name.lower() == "authorization" for name in omitted)
+    return attrs.evolve(options, headers=merged, omits_key=options.omits_key or omits_key)
 
 
 class ListFetch(Generic[RecordT]):
@@ -74,27 +210,31 @@ class ListFetch(Generic[RecordT]):
     Args:
         session: Owns the connections.
         call: The request for the first page.
-        decoder: Makes records of the bodies.
+        decoder: Decodes the bodies.
+        job_id: The job that all records belong to; None if they are not of one job.
     """
 
-    def __init__(self, session: SessionManager, call: Call, decoder: ListDecoder[RecordT]) -> None:
+    def __init__(
+        self, session: SessionManager, call: Call, decoder: ListDecoder[RecordT], job_id: str | None
+    ) -> None:
         self._session = session
         self._call = call
         self._decoder = decoder
+        self._job_id = job_id
 
     async def __call__(self, cursor: str | None, on_wire: OnWire) -> Page[RecordT]:
         """Fetch the page after a cursor; see `Fetch`."""
         first = self._call
-        # The URL is in no variable, for error reports like to show those: it may hold a key.
+        # The URL is in no variable, since error reports show those and it may hold a key.
         call = Call(with_after(first.url, cursor), first.account, first.options, first.counts)
-        return await send(self._session, call, self._to_page, on_wire)
+        return await send_for_job(self._session, call, self._job_id, self._to_page, on_wire)
 
     async def _after(self, cursor: str) -> Page[RecordT]:
         return await self(cursor, ignore)
 
-    def _to_page(self, response: Response) -> Page[RecordT]:
+    def _to_page(self, response: Response) -> tuple[Page[RecordT], frozenset[str]]:
         body = self._decoder.parse(response.content)
-        return Page(
+        page = Page(
             Unmade(body.data, self._decoder.to_records),
             body.has_more,
             body.first_id,
@@ -104,6 +244,7 @@ class ListFetch(Generic[RecordT]):
             response=response,
             fetch=self._after,
         )
+        return page, foreign_jobs(self._job_id, body.data)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a page cannot be pickled, for it belongs to its client: pickle its data")
@@ -113,9 +254,41 @@ class ListFetch(Generic[RecordT]):
         return self
 
 
-def limit_query(limit: int | None) -> dict[str, str]:
-    """Check `limit`, and return it as query parameters."""
-    if limit is None:
-        return {}
-    check_count("limit", limit, least=1)
-    return {"limit": str(limit)}
+class SizedFetch(Generic[RecordT]):
+    """Gets large pages of a list, for those who want more than one page: a `Fetch`.
+
+    If the server rejects their size, the request is repeated without it, and the size is not
+    requested again.
+
+    Args:
+        plain: Gets pages of the size that the caller or the server chooses.
+        sized: Gets large pages; the same as `plain` if the caller set the size.
+        page_size: Whether the server accepts large pages.
+    """
+
+    def __init__(
+        self, plain: ListFetch[RecordT], sized: ListFetch[RecordT], page_size: PageSize
+    ) -> None:
+        self.plain = plain
+        self._sized = sized
+        self._page_size = page_size
+
+    async def __call__(self, cursor: str | None, on_wire: OnWire) -> Page[RecordT]:
+        """Fetch the page after a cursor; see `Fetch`."""
+        if self._sized is self.plain or not self._page_size.is_accepted:
+            return await self.plain(cursor, on_wire)
+        try:
+            return await self._sized(cursor, on_wire)
+        except (BadRequestError, UnprocessableEntityError) as error:
+            if not _may_concern_limit(error):
+                raise
+        page = await self.plain(cursor, on_wire)
+        self._page_size.is_accepted = False
+        return page
+
+
+def _may_concern_limit(error: APIStatusError) -> bool:
+    if error.param:
+        return "limit" in error.param
+    text = error.response.text
+    return "limit" in text.lower() or not text.strip()

@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Unpack
 
+from asyncckpt import records
 from asyncckpt.counts import RequestCounts
-from asyncckpt.options import NOT_GIVEN, NotGiven, Timeout
-from asyncckpt.protocol.request import (
-    check_strings,
-    path_segment,
-)
+from asyncckpt.messages import Response
+from asyncckpt.options import CallOptions, NotGiven, Omit, given, show_call_options
+from asyncckpt.protocol.request import QueryValue, check_query, path_segment
 from asyncckpt.records.codec import Decoder, ListDecoder
 from asyncckpt.resources.checkpoints import AsyncCheckpoints
-from asyncckpt.resources.endpoint import Endpoint, ListFetch, limit_query
+from asyncckpt.resources.endpoint import Endpoint
+from asyncckpt.resources.ownership import send_for_job
 from asyncckpt.streams.page import ignore
 from asyncckpt.streams.pager import Pager
-from asyncckpt.transport.sender import send
-
-if TYPE_CHECKING:
-    from asyncckpt.records.jobs import FineTuningJob
 
 __all__ = ["AsyncFineTuning", "AsyncJobs"]
 
 
 @functools.cache
-def _job_list() -> ListDecoder[FineTuningJob]:
+def _job_list() -> ListDecoder[records.FineTuningJob]:
     from asyncckpt.records.jobs import FineTuningJob, ListPaginatedFineTuningJobsResponse
 
     return ListDecoder(ListPaginatedFineTuningJobsResponse, FineTuningJob)
 
 
 @functools.cache
-def _job() -> Decoder[FineTuningJob]:
-    from asyncckpt.records.jobs import FineTuningJob
+def _job() -> Decoder[records.FineTuningJob]:
+    return Decoder(records.FineTuningJob)
 
-    return Decoder(FineTuningJob)
+
+def _to_job(response: Response) -> records.FineTuningJob:
+    from asyncckpt.records.jobs import with_request_id
+
+    return with_request_id(_job().decode(response.content), response.request_id)
 
 
 class AsyncJobs:
@@ -50,20 +50,17 @@ class AsyncJobs:
         """The checkpoints of jobs."""
         return AsyncCheckpoints(self._endpoint)
 
+    @show_call_options
     def list(
         self,
         *,
-        after: str | None = None,
-        limit: int | None = None,
-        metadata: Mapping[str, str] | NotGiven | None = NOT_GIVEN,
+        after: str | NotGiven | Omit | None = None,
+        limit: int | NotGiven | Omit | None = None,
+        metadata: Mapping[str, QueryValue] | NotGiven | Omit | None = None,
         prefetch: int | None = None,
         max_records: int | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, str] | None = None,
-        timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
-        max_retries: int | None = None,
-        max_wait: float | None = None,
-    ) -> Pager[FineTuningJob]:
+        **options: Unpack[CallOptions],
+    ) -> Pager[records.FineTuningJob]:
         """List the organization's fine-tuning jobs, newest first.
 
         Nothing is sent until the pager is used. API reference: *List fine-tuning jobs*,
@@ -71,65 +68,46 @@ class AsyncJobs:
 
         Args:
             after: Start after the job of this id; default: with the newest.
-            limit: Jobs in a page; default: what the server takes, 20 at OpenAI.
-            metadata: Only jobs with these keys and values; None: only jobs without metadata;
-                default: all jobs.
+            limit: Jobs to request in a page. Default: an iteration requests 100, or `max_records`
+                if that is less, and repeats the request without a limit if the server rejects it;
+                an awaited page has the server's own size, 20 at OpenAI.
+            metadata: Only jobs with these keys and values; default: all jobs. For jobs without
+                metadata, pass ``extra_query={"metadata": "null"}``.
             prefetch: Pages to have ready or under way beyond the one in use; default: the client's.
-            max_records: Stop after so many jobs; default: no limit.
-            extra_headers: Headers to add to those of the client, or to replace them.
-            extra_query: Query parameters to add to those of the client, or to replace them.
-            timeout: Seconds for one attempt in all, or a `Timeout`; default: the client's.
-            max_retries: How often to try again after a failure; default: the client's.
-            max_wait: Seconds one request may wait in all, for the rate limit and between retries;
-                default: the client's.
+            max_records: Stop after this many jobs; default: no limit.
+            **options: See `CallOptions`.
 
         Returns:
-            A `Pager`; ``async for`` gives jobs, ``await`` the first page, `Pager.pages` pages.
-            Using it may raise `APIError`, `PaginationError`, whatever an `api_key` callable raises,
-            or RuntimeError if the client is closed.
+            A `Pager`; ``async for`` yields jobs, ``await`` returns the first page, `Pager.pages`
+            yields pages. Using it may raise `APIError`, `PaginationError`, what an `api_key`
+            callable raises, or RuntimeError if the client is closed.
 
         Raises:
-            TypeError: An argument is of the wrong type.
-            ValueError: An argument has a value that cannot be.
+            TypeError: An argument is of the wrong type, or unknown.
+            ValueError: An argument has an invalid value.
         """
-        options = self._endpoint.options(
-            extra_headers=extra_headers,
-            extra_query=extra_query,
-            timeout=timeout,
-            max_retries=max_retries,
-            max_wait=max_wait,
-        )
-        query = self._endpoint.query(options, {**limit_query(limit), **_metadata_query(metadata)})
-        call = self._endpoint.call("/fine_tuning/jobs", query, options, RequestCounts())
-        return Pager(
-            ListFetch(self._endpoint.session, call, _job_list()),
+        return self._endpoint.pager(
+            "/fine_tuning/jobs",
+            check_query("metadata", {"metadata": given(metadata)}),
+            _job_list(),
+            self._endpoint.options(self.list, options),
             after=after,
-            prefetch=self._endpoint.prefetch if prefetch is None else prefetch,
+            limit=limit,
+            prefetch=prefetch,
             max_records=max_records,
         )
 
+    @show_call_options
     async def retrieve(
-        self,
-        fine_tuning_job_id: str,
-        *,
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, str] | None = None,
-        timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
-        max_retries: int | None = None,
-        max_wait: float | None = None,
-    ) -> FineTuningJob:
+        self, fine_tuning_job_id: str, **options: Unpack[CallOptions]
+    ) -> records.FineTuningJob:
         """Get one fine-tuning job.
 
         API reference: *Retrieve fine-tuning job*, ``GET /fine_tuning/jobs/{fine_tuning_job_id}``.
 
         Args:
             fine_tuning_job_id: The job, such as ``"ftjob-abc123"``.
-            extra_headers: Headers to add to those of the client, or to replace them.
-            extra_query: Query parameters to add to those of the client, or to replace them.
-            timeout: Seconds for one attempt in all, or a `Timeout`; default: the client's.
-            max_retries: How often to try again after a failure; default: the client's.
-            max_wait: Seconds the request may wait in all, for the rate limit and between retries;
-                default: the client's.
+            **options: See `CallOptions`.
 
         Returns:
             The job.
@@ -138,22 +116,21 @@ class AsyncJobs:
             APIError: The request failed; see `asyncckpt.errors`.
             RuntimeError: The client is closed.
             Exception: What an `api_key` callable raises.
-            TypeError: An argument is of the wrong type.
-            ValueError: An argument has a value that cannot be.
+            TypeError: An argument is of the wrong type, or unknown.
+            ValueError: An argument has an invalid value.
         """
-        job = path_segment("fine_tuning_job_id", fine_tuning_job_id)
-        options = self._endpoint.options(
-            extra_headers=extra_headers,
-            extra_query=extra_query,
-            timeout=timeout,
-            max_retries=max_retries,
-            max_wait=max_wait,
-        )
-        query = self._endpoint.query(options, {})
-        call = self._endpoint.call(f"/fine_tuning/jobs/{job}", query, options, RequestCounts())
-        return await send(
-            self._endpoint.session, call, lambda response: _job().decode(response.content), ignore
-        )
+        endpoint, request = self._endpoint, self._endpoint.options(self.retrieve, options)
+        # Error reports show the variables of frames, and a key may be among the headers or in the
+        # query.
+        del options
+        path = f"/fine_tuning/jobs/{path_segment('fine_tuning_job_id', fine_tuning_job_id)}"
+        call = endpoint.call(path, endpoint.query(request, {}), request, RequestCounts())
+
+        def decode(response: Response) -> tuple[records.FineTuningJob, frozenset[str]]:
+            job = _to_job(response)
+            return job, frozenset({job.id} - {fine_tuning_job_id, ""})
+
+        return await send_for_job(endpoint.session, call, fine_tuning_job_id, decode, ignore)
 
 
 class AsyncFineTuning:
@@ -166,12 +143,3 @@ class AsyncFineTuning:
     def jobs(self) -> AsyncJobs:
         """Fine-tuning jobs."""
         return AsyncJobs(self._endpoint)
-
-
-def _metadata_query(metadata: Mapping[str, str] | NotGiven | None) -> dict[str, str]:
-    if isinstance(metadata, NotGiven):
-        return {}
-    if metadata is None:
-        return {"metadata": "null"}
-    checked = check_strings("metadata", metadata)
-    return {f"metadata[{key}]": value for key, value in checked.items()}

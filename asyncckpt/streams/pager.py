@@ -54,6 +54,7 @@ class Pager(Generic[RecordT]):
         self,
         fetch: Fetch[RecordT],
         *,
+        fetch_one: Fetch[RecordT] | None = None,
         after: str | None = None,
         prefetch: int = 1,
         max_records: int | None = None,
@@ -62,6 +63,7 @@ class Pager(Generic[RecordT]):
 
         Args:
             fetch: Gets the page after a cursor.
+            fetch_one: Gets the one page that is awaited; default: `fetch`.
             after: Start after the record of this id; default: from the beginning.
             prefetch: How many pages to have ready or under way beyond the one in use; default 1,
                 0 fetches a page only when it is wanted.
@@ -77,6 +79,7 @@ class Pager(Generic[RecordT]):
             check_count("max_records", max_records, least=1)
         check_cursor(after)
         self._fetch = fetch
+        self._fetch_one = fetch_one or fetch
         self._after = after
         self._prefetch = prefetch
         self._max_records = max_records
@@ -157,7 +160,7 @@ class Pager(Generic[RecordT]):
         return iteration
 
     async def _first_page(self) -> Page[RecordT]:
-        page = await Walk(self._fetch, self._after, self._max_records).next_page(ignore)
+        page = await Walk(self._fetch_one, self._after, self._max_records).next_page(ignore)
         self._last_record = page.data[-1] if page.data else None
         return page
 

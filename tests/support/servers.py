@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import attrs
 
+from asyncckpt import AsyncClient
 from asyncckpt.testing import Sandbox
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
@@ -78,3 +80,46 @@ def tunnel_to(sandbox: Sandbox) -> Talk:
             far_writer.close()
 
     return talk
+
+
+@attrs.define
+class Answering:
+    """A server that makes up its responses.
+
+    Args:
+        base_url: Where it is.
+        targets: The path and query of each request.
+        connections: How many connections were made.
+    """
+
+    base_url: str = ""
+    targets: list[str] = attrs.field(factory=list[str])
+    connections: int = 0
+
+    def client(self, **options: Any) -> AsyncClient:
+        return AsyncClient(
+            **{"api_key": "sk-1", "base_url": self.base_url, "max_retries": 0, **options}
+        )
+
+
+@contextlib.asynccontextmanager
+async def answering(answer: Callable[[str], tuple[int, Any]]) -> AsyncGenerator[Answering, None]:
+    """Serve what `answer` makes of a target: a status and an object for the body, None for none."""
+    made = Answering()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        made.connections += 1
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            target = head.split()[1].decode()
+            made.targets.append(target)
+            status, body = answer(target)
+            content = b"" if body is None else json.dumps(body).encode()
+            writer.write(
+                b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nx-request-id: req_1\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (status, len(content), content)
+            )
+            await writer.drain()
+
+    async with serving(talk) as counted:
+        made.base_url = f"http://127.0.0.1:{counted.port}"
+        yield made
