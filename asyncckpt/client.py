@@ -1,4 +1,4 @@
-"""AsyncClient: the configuration, and the way into the resource tree."""
+"""AsyncClient: the configuration, and the root of the resources."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from asyncckpt.options import (
     DEFAULT_TIMEOUT,
     NOT_GIVEN,
     NotGiven,
+    Omit,
     RequestOptions,
     Timeout,
     check_count,
     check_number,
+    given,
 )
 from asyncckpt.protocol.headers import (
     PUBLIC_HEADERS,
@@ -28,8 +30,8 @@ from asyncckpt.protocol.headers import (
     without_credentials,
     without_headers,
 )
-from asyncckpt.protocol.request import check_api_key, check_query, parse_base_url
-from asyncckpt.resources.endpoint import Endpoint
+from asyncckpt.protocol.request import QueryValue, check_api_key, check_query, parse_base_url
+from asyncckpt.resources.endpoint import Endpoint, PageSize
 from asyncckpt.resources.jobs import AsyncFineTuning
 from asyncckpt.transport.account import Account
 from asyncckpt.transport.credentials import APIKeySource, Credentials
@@ -57,12 +59,23 @@ _ORGANIZATION: Final = "OpenAI-Organization"
 _PROJECT: Final = "OpenAI-Project"
 
 _TWO_KEYS: Final = (
-    "there are two keys: api_key, and default_headers with 'Authorization' or 'api-key'; give one"
+    "there are two keys: api_key, and default_headers with 'Authorization' or 'api-key'; pass one"
 )
 
 
+class IsClosed(int):
+    """Whether a client is closed: true or false, and also callable."""
+
+    def __call__(self) -> bool:
+        """Return it as a bool, like the official SDK's ``client.is_closed()``."""
+        return bool(self)
+
+    def __repr__(self) -> str:
+        return repr(bool(self))
+
+
 class AsyncClient:
-    """The client: one for a program, made once, shared by all its tasks.
+    """An asynchronous client of the fine-tuning API. One serves all tasks of a program.
 
     ::
 
@@ -70,7 +83,7 @@ class AsyncClient:
             async for checkpoint in client.fine_tuning.jobs.checkpoints.list("ftjob-abc123"):
                 print(checkpoint.id, checkpoint.metrics.full_valid_loss)
 
-    It may be made anywhere, also outside of an event loop: connections are opened when they are
+    It may be created anywhere, also outside of an event loop: connections are opened when they are
     first needed. It may be used under one event loop after another, but not under two at a time.
     """
 
@@ -80,8 +93,8 @@ class AsyncClient:
         api_key: str | APIKeySource | None = None,
         organization: str | None = None,
         project: str | None = None,
-        base_url: str | None = None,
-        timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
+        base_url: str | NotGiven | Omit | None = None,
+        timeout: float | Timeout | NotGiven | Omit | None = NOT_GIVEN,
         max_retries: int = DEFAULT_MAX_RETRIES,
         max_wait: float = DEFAULT_MAX_WAIT,
         max_requests_per_second: float | None = None,
@@ -89,53 +102,57 @@ class AsyncClient:
         prefetch: int = 1,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
         default_headers: Mapping[str, str] | None = None,
-        default_query: Mapping[str, str] | None = None,
+        default_query: Mapping[str, QueryValue] | None = None,
         session: aiohttp.ClientSession | None = None,
         connection_limit: int | None = None,
         ssl: tls.SSLContext | bool = True,
         trust_env: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
-        """Set up a client; nothing is sent, and nothing opened.
+        """Configure a client. It opens no connection and sends nothing yet.
 
         Args:
-            api_key: The key, or an async callable that returns it: asked when a key is first
-                needed, and again when the server refuses the one it gave with 401. Default:
-                ``OPENAI_API_KEY``, unless `default_headers` carry ``Authorization`` or ``api-key``.
+            api_key: The key, or an async callable that returns it. The callable is called when a
+                key is first needed, and again when the server rejects the key with 401. Default:
+                ``OPENAI_API_KEY``, unless `default_headers` contain ``Authorization`` or
+                ``api-key``.
             organization: Sent as ``OpenAI-Organization``; default: ``OPENAI_ORG_ID``; ``""`` sends
                 none.
             project: Sent as ``OpenAI-Project``; default: ``OPENAI_PROJECT_ID``; ``""`` sends none.
-            base_url: Where the API is, with or without a path, a query or a trailing slash;
+            base_url: The URL of the API, with or without a path, a query or a trailing slash;
                 default: ``OPENAI_BASE_URL``, or else ``https://api.openai.com/v1``.
-            timeout: Seconds for one attempt in all, or a `Timeout`; None for no limit; default:
-                60 s in all, 5 s of them to connect.
-            max_retries: How often to try a request again after a failure; default 6. Being refused
-                by a rate limit that lets other requests of this client through does not count.
-            max_wait: Seconds one request may wait in all, for the rate limit and between retries;
-                default 120.
-            max_requests_per_second: Never send faster than this; default: as fast as the server
-                bears, which the client finds out by itself.
-            retry_budget: Tokens that all retries of the client are paid from: a retry takes 5, one
-                after a timeout 10, and successes give them back, so that a server in trouble is not
-                hit by a storm of retries; default 500; None for no bound.
+            timeout: Seconds for one attempt in total, or a `Timeout`; None for no limit; default:
+                60 s in total, 5 s of them to connect.
+            max_retries: How often to retry a request after a failure; default 6. A request that the
+                rate limit rejects while it accepts others of this client does not use up retries.
+            max_wait: Seconds that one request may wait in total, for the rate limit and between
+                retries; default 120.
+            max_requests_per_second: The highest rate to send at; default: as fast as the server
+                allows, which the client finds out by itself.
+            retry_budget: Tokens that all retries of the client share: a retry takes 5, one after a
+                timeout 10, and successes return them, so that a storm of retries does not hit a
+                server in trouble; default 500; None for no bound.
             prefetch: Pages to have ready or under way beyond the one in use; default 1; 0 for none.
-            max_body_bytes: The longest answer to accept, decompressed; default 64 MiB.
+            max_body_bytes: The longest response body to accept, decompressed; default 64 MiB.
             default_headers: Headers for every request.
             default_query: Query parameters for every request.
-            session: An `aiohttp.ClientSession` to use; it is never closed by the client. Default:
-                one of the client's own, which is closed with it, or with its event loop.
-            connection_limit: Connections open at once, for a session of its own; default 256.
+            session: An `aiohttp.ClientSession` to use; the client never closes it. Default: one of
+                the client's own, which is closed with the client, or with its event loop.
+            connection_limit: Connections open at the same time, for a session of its own; default
+                256.
             ssl: A TLS context, or False to accept any certificate, for a session of its own.
-            trust_env: Take proxies from ``HTTPS_PROXY`` and the like, for a session of its own.
+            trust_env: Whether to take proxies from ``HTTPS_PROXY`` and the like, for a session of
+                its own.
             trace_configs: aiohttp's hooks for tracing, for a session of its own.
 
         Raises:
             OpenAIError: There is no API key.
             TypeError: An argument is of the wrong type.
-            ValueError: An argument has a value that cannot be: a base URL that is none, a timeout
-                of 0, a key with a line break; two keys at once; or options of an own session beside
-                a lent one.
+            ValueError: An argument has an invalid value, such as a malformed base URL, a timeout of
+                0 or a key with a line break; there are two keys; or options for a session of the
+                client's own come with a lent session.
         """
+        base_url = given(base_url)
         if base_url is None:
             base_url = os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
         bare_url, url_query = parse_base_url(base_url)
@@ -155,7 +172,7 @@ class AsyncClient:
             base_url=bare_url,
             url_query=url_query,
             defaults=RequestOptions(
-                timeout=DEFAULT_TIMEOUT if isinstance(timeout, NotGiven) else Timeout.of(timeout),
+                timeout=DEFAULT_TIMEOUT,
                 max_retries=max_retries,
                 max_wait=max_wait,
                 max_body_bytes=max_body_bytes,
@@ -163,7 +180,7 @@ class AsyncClient:
                     {**PUBLIC_HEADERS, **_scope_headers(organization, project)}, extra_headers
                 ),
                 query=check_query("default_query", default_query),
-            ),
+            ).changed(timeout=timeout),
             prefetch=prefetch,
         )
 
@@ -174,13 +191,51 @@ class AsyncClient:
 
     @property
     def base_url(self) -> str:
-        """Where requests go, without a trailing slash."""
+        """The URL of the API, without a trailing slash."""
         return self._endpoint.base_url
 
     @property
-    def is_closed(self) -> bool:
-        """Whether the client has been closed."""
-        return self._session.is_closed
+    def api_key(self) -> str:
+        """The key; empty while an `api_key` callable was not called, or if headers carry the key.
+
+        It is a secret: do not log it.
+        """
+        return self._endpoint.account.credentials.known or ""
+
+    @property
+    def organization(self) -> str | None:
+        """The organization that requests are sent for."""
+        return self._endpoint.defaults.headers.get(_ORGANIZATION)
+
+    @property
+    def project(self) -> str | None:
+        """The project that requests are sent for."""
+        return self._endpoint.defaults.headers.get(_PROJECT)
+
+    @property
+    def timeout(self) -> Timeout:
+        """The limits of one attempt."""
+        return self._endpoint.defaults.timeout
+
+    @property
+    def max_retries(self) -> int:
+        """How often a request is retried."""
+        return self._endpoint.defaults.max_retries
+
+    @property
+    def default_headers(self) -> dict[str, str]:
+        """The headers of every request, without the key of `api_key`."""
+        return dict(self._endpoint.defaults.headers)
+
+    @property
+    def default_query(self) -> dict[str, QueryValue]:
+        """The query parameters of every request."""
+        return dict(self._endpoint.defaults.query)
+
+    @property
+    def is_closed(self) -> IsClosed:
+        """Whether the client has been closed; callable as well, as in the official SDK."""
+        return IsClosed(self._session.is_closed)
 
     def with_options(
         self,
@@ -188,31 +243,31 @@ class AsyncClient:
         api_key: str | APIKeySource | None = None,
         organization: str | None = None,
         project: str | None = None,
-        base_url: str | None = None,
-        timeout: float | Timeout | NotGiven | None = NOT_GIVEN,
-        max_retries: int | None = None,
+        base_url: str | NotGiven | Omit | None = None,
+        timeout: float | Timeout | NotGiven | Omit | None = NOT_GIVEN,
+        max_retries: int | NotGiven | Omit | None = None,
         max_wait: float | None = None,
         prefetch: int | None = None,
         max_body_bytes: int | None = None,
         default_headers: Mapping[str, str] | None = None,
-        default_query: Mapping[str, str] | None = None,
+        default_query: Mapping[str, QueryValue] | None = None,
     ) -> Self:
-        """A client with some options changed, on the same connections.
+        """Return a client with some options changed, on the same connections.
 
-        With another key, organization, project or base URL it learns the pace of the server anew,
-        for that is another rate limit; otherwise the two share what they have learnt. Closing one
-        closes both.
+        With another key, organization, project or base URL, it learns the server's rate limit anew;
+        otherwise the two share what they have learned. Closing one closes both. `copy` is the same
+        method.
 
         Args:
             api_key: Another key, or an async callable that returns it.
             organization: Another organization; ``""`` sends none.
             project: Another project; ``""`` sends none.
-            base_url: Another place.
-            timeout: Seconds for one attempt in all, a `Timeout`, or None for no limit.
-            max_retries: How often to try a request again after a failure.
-            max_wait: Seconds one request may wait in all.
+            base_url: Another URL of the API.
+            timeout: Seconds for one attempt in total, a `Timeout`, or None for no limit.
+            max_retries: How often to retry a request after a failure.
+            max_wait: Seconds that one request may wait in total.
             prefetch: Pages to have ready or under way beyond the one in use.
-            max_body_bytes: The longest answer to accept, decompressed.
+            max_body_bytes: The longest response body to accept, decompressed.
             default_headers: Headers to add for every request, or to replace.
             default_query: Query parameters to add for every request, or to replace.
 
@@ -221,8 +276,9 @@ class AsyncClient:
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: An argument has a value that cannot be.
+            ValueError: An argument has an invalid value.
         """
+        base_url, max_retries = given(base_url), given(max_retries)
         endpoint = self._endpoint
         new_headers = check_headers("default_headers", default_headers)
         if api_key is not None and carries_credentials(new_headers):
@@ -263,6 +319,7 @@ class AsyncClient:
         other._endpoint = attrs.evolve(
             endpoint,
             account=account,
+            page_size=endpoint.page_size if account is endpoint.account else PageSize(),
             base_url=bare_url,
             url_query=url_query,
             defaults=options,
@@ -270,17 +327,19 @@ class AsyncClient:
         )
         return other
 
-    async def aclose(self) -> None:
-        """Close the client: requests under way end with RuntimeError, connections are closed.
+    copy = with_options
 
-        A lent session stays open. It may be called again, and does nothing then.
+    async def aclose(self) -> None:
+        """Close the client and its connections; requests under way raise RuntimeError.
+
+        A lent session stays open. Closing a closed client does nothing. `close` is the same method.
         """
         await self._session.aclose()
 
     close = aclose
 
     async def __aenter__(self) -> Self:
-        """Enter a block at whose end the client is closed."""
+        """Return the client, which is closed at the end of the block."""
         return self
 
     async def __aexit__(
@@ -294,13 +353,13 @@ class AsyncClient:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "an AsyncClient cannot be copied or pickled, for it holds a key and connections: "
-            "with_options() makes a changed copy, and each process needs a client of its own"
+            "an AsyncClient cannot be copied or pickled, since it holds a key and connections: "
+            "with_options() returns a changed copy, and each process needs a client of its own"
         )
 
     def __repr__(self) -> str:
         if "_endpoint" not in self.__dict__:
-            return "<AsyncClient that could not be set up>"
+            return "<AsyncClient that was not created>"
         return f"<AsyncClient {self.base_url}{' closed' if self.is_closed else ''}>"
 
     def _new_account(self, credentials: Credentials) -> Account:
@@ -320,13 +379,14 @@ def _credentials(
     if api_key is not None:
         return Credentials(api_key)
     if carries_credentials(default_headers):
-        # The key of the environment is OpenAI's; it must not go to whoever these headers are for.
+        # The key of the environment is OpenAI's, and these headers may be for another provider.
         return Credentials(None)
     from_environment = os.environ.get("OPENAI_API_KEY")
     if not from_environment:
         raise OpenAIError(
-            "no API key: pass api_key=..., set OPENAI_API_KEY, or give default_headers with "
-            "'Authorization' or 'api-key' (without a key to try with: asyncckpt.testing.Sandbox)"
+            "no API key: pass api_key=..., set OPENAI_API_KEY, or pass default_headers with "
+            "'Authorization' or 'api-key' (to try the client without a key, use "
+            "asyncckpt.testing.Sandbox)"
         )
     return Credentials(check_api_key(from_environment, "OPENAI_API_KEY"))
 
@@ -359,9 +419,9 @@ def _session_manager(
     ):
         raise ValueError(
             "connection_limit, ssl, trust_env and trace_configs belong to the session: set them on "
-            "the aiohttp.ClientSession that is lent, or lend none"
+            "the aiohttp.ClientSession that you pass, or pass none"
         )
-    # aiohttp is most of what an import of this package would cost; records need none of it.
+    # Importing aiohttp takes most of the time of an import, and records do not need it.
     from asyncckpt.transport.session import SessionManager, check_session
 
     check_session(session, ssl, trace_configs)

@@ -6,6 +6,7 @@ from typing import assert_type
 
 import asyncckpt
 from asyncckpt import (
+    NOT_GIVEN,
     APIConnectionError,
     APIStatusError,
     AsyncClient,
@@ -17,6 +18,7 @@ from asyncckpt import (
     Pager,
     Progress,
     Timeout,
+    omit,
 )
 from asyncckpt.testing import Sandbox, faults
 
@@ -36,6 +38,12 @@ async def clients() -> None:
     AsyncClient(api_key="sk-...", timeout=None, max_retries=2)
     AsyncClient(api_key=key, timeout=Timeout(total=20), default_query={"api-version": "1"})
     assert_type(client.with_options(timeout=5), AsyncClient)
+    assert_type(client.copy(max_retries=1, timeout=NOT_GIVEN), AsyncClient)
+    assert_type(client.is_closed(), bool)
+    assert_type(client.api_key, str)
+    assert_type(client.max_retries, int)
+    assert_type(client.timeout, Timeout)
+    assert_type(client.organization, str | None)
 
 
 async def checkpoints(client: AsyncClient) -> None:
@@ -74,11 +82,23 @@ async def jobs(client: AsyncClient) -> None:
         assert_type(job.finished, datetime | None)
 
 
+async def options(client: AsyncClient) -> None:
+    jobs = client.fine_tuning.jobs
+    await jobs.list(timeout=3, max_retries=0, max_wait=9.5, extra_headers={"a": "b", "c": omit})
+    await jobs.list(after=omit, limit=NOT_GIVEN, metadata=None, extra_query={"a": True, "b": [1]})
+    await jobs.retrieve("ftjob-abc123", timeout=Timeout(total=3))
+    jobs.checkpoints.list_many([], extra_query={"a": {"b": 1.5}})
+    await jobs.checkpoints.list("ftjob-abc123", timeout=NOT_GIVEN)
+    await jobs.list(max_retrys=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await jobs.list(max_retries="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 async def errors(client: AsyncClient) -> None:
     try:
         await client.fine_tuning.jobs.checkpoints.list("ftjob-abc123")
     except APIStatusError as error:
         assert_type(error.status_code, int)
+        assert_type(error.response.json(), object)
         assert_type(error.code, str | None)
     except APIConnectionError as error:
         assert_type(error.request_id, str | None)
