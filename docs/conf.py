@@ -1,7 +1,10 @@
 """How Sphinx builds the documentation."""
 
-from asyncckpt import FineTuningJob, __version__
-from asyncckpt.resources import jobs as resources
+from typing import Any
+
+import asyncckpt
+import asyncckpt.testing
+from asyncckpt import __version__
 
 project = "asyncckpt"
 author = "The asyncckpt authors"
@@ -22,7 +25,7 @@ nitpick_ignore_regex = [
     # Type variables, and types that only stand in signatures.
     (
         "py:.*",
-        r"(.*\.)?(RecordT|Endpoint|Fetch|APIKeySource|ClientOptions|Jobs|NotGiven|OnError|RequestCounts)",
+        r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|ClientOptions|Jobs|IsClosed|OnError|QueryValue|Record|RequestCounts|_Requested)",
     ),
     ("py:.*", r"asyncckpt\.testing\.shapes\.\w+Object"),
     ("py:.*", r"asyncckpt\.errors\._ResponseError"),
@@ -36,11 +39,9 @@ autodoc_typehints = "description"
 autodoc_typehints_format = "short"
 autodoc_typehints_description_target = "documented"
 autodoc_class_signature = "mixed"
-# Names that are imported for type checking only.
-vars(resources)["FineTuningJob"] = FineTuningJob
 autodoc_type_aliases = {
-    "Request": "asyncckpt.messages.Request",
-    "Response": "asyncckpt.messages.Response",
+    "Request": "asyncckpt.Request",
+    "Response": "asyncckpt.Response",
 }
 # The public names are shown as they are imported, not by the module they are written in.
 add_module_names = False
@@ -51,3 +52,20 @@ default_role = "code"
 
 html_theme = "furo"
 html_title = f"asyncckpt {release}"
+
+
+def _public_reference(app: Any, env: Any, node: Any, text: Any) -> Any:
+    """Link what an annotation names by its module to the public name that is documented."""
+    target = node.get("reftarget", "")
+    name = target.rpartition(".")[2]
+    for package in (asyncckpt, asyncckpt.records, asyncckpt.testing):
+        if name in package.__all__:
+            public = f"{package.__name__}.{name}"
+            domain, page = env.get_domain("py"), node["refdoc"]
+            return domain.resolve_xref(env, page, app.builder, "obj", public, node, text)
+    return None
+
+
+def setup(app: Any) -> None:
+    """Connect what this file adds to Sphinx."""
+    app.connect("missing-reference", _public_reference)

@@ -25,6 +25,7 @@ from typing import Any
 import attrs
 import pytest
 
+import asyncckpt
 from asyncckpt.testing import Sandbox
 
 from support.programs import COMMAND
@@ -60,6 +61,11 @@ def pages_with(language: str) -> list[Any]:
         for page in PAGES
         if any(block.language == language for block in blocks_of(page))
     ]
+
+
+@pytest.fixture
+def small_pages() -> None:
+    """Leave the page size as users have it."""
 
 
 @pytest.fixture
@@ -174,3 +180,16 @@ def test_a_wrong_output_would_be_seen() -> None:
     assert not matches("a (req_1 b)\n", "a (req_...)\n")
     assert not matches("a\nb\nd\n", "a\n...\nc\n")
     assert not matches("a\n", "")
+
+
+def test_the_reference_has_every_public_name() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    documented = set(re.findall(r":: asyncckpt\.(?:records\.)?(\w+)$", text, re.MULTILINE))
+    assert {*asyncckpt.__all__, *asyncckpt.records.__all__} - documented == {"__version__"}
+
+
+def test_the_summary_of_the_reference_has_every_public_name() -> None:
+    summary, _, _ = (ROOT / "docs" / "reference.md").read_text("utf-8").partition("## Client")
+    errors = {name for name in asyncckpt.errors.__all__ if name != "APIError"}
+    names = set(asyncckpt.__all__) - errors - {"__version__"}
+    assert [name for name in names if not re.search(rf"\b{name}\b", summary)] == []
