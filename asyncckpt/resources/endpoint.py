@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar, cast
 
@@ -39,6 +40,10 @@ RecordT = TypeVar("RecordT", bound=HasId)
 
 PAGE_SIZE: Final = 100
 """Records to request in a page where more than one page is wanted and nobody set a `limit`."""
+
+
+_SAYS_PAGE_SIZE: Final = re.compile(r"limit|page.?size|per.?page|\b100\b", re.IGNORECASE)
+"""How a server that does not name the parameter may say that a page is too large."""
 
 
 @attrs.define
@@ -291,4 +296,4 @@ def _may_concern_limit(error: APIStatusError) -> bool:
     if error.param:
         return "limit" in error.param
     text = error.response.text
-    return "limit" in text.lower() or not text.strip()
+    return not text.strip() or _SAYS_PAGE_SIZE.search(text) is not None

@@ -113,6 +113,8 @@ REJECTIONS = [
     (400, {"error": {"message": "Too large.", "param": "limit"}}),
     (400, {"error": {"message": "'limit' must be at most 50."}}),
     (422, {"detail": [{"loc": ["query", "limit"], "msg": "less than or equal to 50"}]}),
+    (400, {"error": {"message": "Page size too large.", "param": None}}),
+    (400, {"message": "Expected at most 50, got 100."}),
     (400, None),
 ]
 
