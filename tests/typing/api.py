@@ -10,6 +10,7 @@ from asyncckpt import (
     APIConnectionError,
     APIStatusError,
     AsyncClient,
+    CallOptions,
     FineTuningJob,
     FineTuningJobCheckpoint,
     JobFailure,
@@ -87,6 +88,8 @@ async def options(client: AsyncClient) -> None:
     await jobs.list(timeout=3, max_retries=0, max_wait=9.5, extra_headers={"a": "b", "c": omit})
     await jobs.list(after=omit, limit=NOT_GIVEN, metadata=None, extra_query={"a": True, "b": [1]})
     await jobs.retrieve("ftjob-abc123", timeout=Timeout(total=3))
+    shared: CallOptions = {"timeout": 3, "max_wait": 60}
+    await jobs.list(limit=5, **shared)
     jobs.checkpoints.list_many([], extra_query={"a": {"b": 1.5}})
     await jobs.checkpoints.list("ftjob-abc123", timeout=NOT_GIVEN)
     await jobs.list(max_retrys=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
