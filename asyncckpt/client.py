@@ -1,4 +1,7 @@
-"""AsyncClient: the configuration, and the root of the resources."""
+"""AsyncClient: the configuration, and the root of the resources.
+
+The file is long because each option is described twice, for a new client and for a changed one.
+"""
 
 from __future__ import annotations
 
