@@ -203,7 +203,7 @@ class AsyncClient:
 
         It is a secret: do not log it.
         """
-        return self._endpoint.account.credentials.known or ""
+        return self._endpoint.account.credentials.key
 
     @property
     def organization(self) -> str | None:

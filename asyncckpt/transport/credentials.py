@@ -48,6 +48,11 @@ class Credentials:
         return "Credentials(***)"
 
     @property
+    def key(self) -> str:
+        """The current key; empty if there is none yet, or none at all."""
+        return self._keys[-1] if self._keys else ""
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """The keys to redact: the current one and those before it."""
         return tuple(self._keys)
@@ -104,12 +109,7 @@ class Credentials:
             # It may be the key, which must not stay in this frame.
             del asked
             raise TypeError(f"the api_key callable must be async, but it returned {kind}")
-        key = await asked
-        try:
-            checked = check_api_key(key, "the api_key callable")
-        except (TypeError, ValueError) as error:
-            del key
-            raise error.with_traceback(None) from None
+        checked = check_api_key(await asked, "the api_key callable")
         self._version += 1
         if not self._keys or checked != self._keys[-1]:
             self._keys.append(checked)
