@@ -26,7 +26,7 @@ from asyncckpt.protocol.request import QueryValue, check_query, encode_query, wi
 from asyncckpt.records.base import HasId
 from asyncckpt.records.codec import ListDecoder
 from asyncckpt.resources.ownership import foreign_jobs, send_for_job
-from asyncckpt.streams.page import OnWire, Page, Unmade, ignore
+from asyncckpt.streams.page import LazyRecords, OnWire, Page, ignore
 from asyncckpt.streams.pager import Pager
 from asyncckpt.transport.account import Account
 from asyncckpt.transport.attempt import Call
@@ -240,7 +240,7 @@ class ListFetch(Generic[RecordT]):
     def _to_page(self, response: Response) -> tuple[Page[RecordT], frozenset[str]]:
         body = self._decoder.parse(response.content)
         page = Page(
-            Unmade(body.data, self._decoder.to_records),
+            LazyRecords(body.data, self._decoder.to_records),
             body.has_more,
             body.first_id,
             body.last_id,

@@ -1,34 +1,52 @@
 """One page of a list, and the rule by which one page leads to the next.
 
-The rule (the API reference describes `after`, `has_more`, `first_id` and `last_id`, but not what a
-client shall do when they contradict each other):
+The API reference describes `after`, `has_more`, `first_id` and `last_id`, but not what a client
+does when they contradict each other. This is the rule here:
 
 1. ``has_more: false`` ends the list, whatever else the page says.
-2. The next page is asked for with ``after`` set to the id of the page's last record. A page without
-   records is followed by its `last_id`, if it has one.
-3. A server that leaves `has_more` out ends its list with a page without records.
-4. A server that says ``has_more: true`` and sends neither records nor a `last_id` gives no way on:
-   `PaginationError`. The list may not be complete, and to end it in silence would hide that.
-5. A page that leads to itself, or back to an earlier one, would go on for ever: `PaginationError`,
-   and the page is not handed out, for its records were handed out before. Circles are found by
-   Brent's rule: one cursor is kept and compared with those that follow; after 1, 2, 4, 8… pages the
-   newest takes its place, and the latest two are compared as well. So memory does not grow, and a
-   circle of one or two pages is noticed before any record comes twice; a longer one later.
+2. The next page is requested with ``after`` set to the id of the page's last record. For a page
+   without records, or whose last record has an empty id, it is the page's `last_id`.
+3. If the server leaves `has_more` out, a page without records ends the list.
+4. ``has_more: true`` with no cursor to continue with is a `PaginationError`: the list may be
+   incomplete, and to end it silently would hide that. The page itself is good, so it is handed out
+   first; the error belongs to the step after it.
+5. A page whose cursor was used before leads in a circle: `PaginationError`. This page is not handed
+   out, because it ends with a record that was handed out before. Circles are found with Brent's
+   algorithm: one cursor is kept and compared with those that follow; after 1, 2, 4, 8… pages the
+   newest takes its place. The latest two cursors are compared as well. So memory does not grow, and
+   a circle of one or two pages is noticed before any record comes twice, a longer one later.
+6. After `MAX_EMPTY_PAGES` pages in a row without records, the next step is a `PaginationError`.
 """
+
+# The functions and classes of this module share what is private to a page.
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import attrs
 
 from asyncckpt.errors import PaginationError
-from asyncckpt.messages import Response
+from asyncckpt.messages import Request, Response
 from asyncckpt.records.base import NO_EXTRA, Extra, HasId
+from asyncckpt.streams.text import safe_text
 
-__all__ = ["Fetch", "OnWire", "Page", "PageInfo", "Unmade", "Walk", "ignore"]
+__all__ = [
+    "MAX_EMPTY_PAGES",
+    "Fetch",
+    "LazyRecords",
+    "OnWire",
+    "Page",
+    "PageInfo",
+    "PageWalk",
+    "cut",
+    "ignore",
+    "last_record",
+]
 
 
 RecordT = TypeVar("RecordT", bound=HasId)
@@ -37,29 +55,36 @@ OnWire: TypeAlias = Callable[[], None]
 """Called when a request is on the wire, or has to wait before it can be: for its turn, a retry."""
 
 Fetch: TypeAlias = Callable[[str | None, OnWire], Awaitable["Page[RecordT]"]]
-"""Gets the page after a cursor; None is the beginning of the list."""
+"""Fetches the page after a cursor; None is the beginning of the list."""
+
+MAX_EMPTY_PAGES: Final = 100
+"""Pages in a row that may be without records.
+
+A server that filters a page after it has read it may send some. A hundred of them are 10,000
+records that were filtered out, 100 to a page; a server that sends more is taken to be broken.
+"""
 
 
 def ignore() -> None:
-    """For a request whose moment of sending nobody waits for."""
+    """Do nothing; the `OnWire` of a request that nobody waits for."""
 
 
 @attrs.frozen
 class PageInfo:
-    """What to ask for to get the next page: query parameters, as in the official SDK."""
+    """How to request the next page: query parameters, as in the official SDK."""
 
     params: Mapping[str, str]
 
 
-class Unmade(Generic[RecordT]):
-    """The records of a page that nobody has looked at yet.
+class LazyRecords(Generic[RecordT]):
+    """The records of a page, made when they are first asked for.
 
-    What they are made of has been checked, and tells the next cursor: so the next request can go
-    out before they are made, and those that wait for their turn need not be watched by Python's
-    garbage collector.
+    What they are made of has been checked, and holds the next cursor. So the next request can be
+    sent before the records are made, and pages that wait for their turn hold no objects that
+    Python's garbage collector has to visit.
 
     Args:
-        parsed: What they are made of, in the same order and under the same ids.
+        parsed: What they are made of, in the same order and with the same ids.
         to_records: Makes them.
     """
 
@@ -73,10 +98,14 @@ class Unmade(Generic[RecordT]):
         self._made: list[RecordT] | None = None
 
     def made(self) -> list[RecordT]:
-        """The records; made at the first call."""
+        """Return the records, which the first call makes."""
         if self._made is None:
             self.parsed = self._made = self._to_records(self.parsed)
         return self._made
+
+    def first(self, number: int) -> LazyRecords[RecordT]:
+        """Return the first records, still not made."""
+        return LazyRecords(self.parsed[:number], self._to_records)
 
     def __deepcopy__(self, memo: dict[int, object]) -> list[RecordT]:
         return copy.deepcopy(self.made(), memo)
@@ -95,13 +124,13 @@ class Page(Generic[RecordT]):
         last_id: The id of the last record, if the server sent it.
         object: Always ``"list"``.
         extra: Fields of the page that this record does not name.
-        response: The answer: status, headers, request id, raw bytes.
-        fetch: Gets the page after a cursor.
+        response: The response: status, headers, request id, raw bytes.
+        fetch: Fetches the page after a cursor.
     """
 
     __match_args__ = ("data", "has_more", "first_id", "last_id", "object", "extra")
 
-    _data: list[RecordT] | Unmade[RecordT] = attrs.field(alias="data")
+    _data: list[RecordT] | LazyRecords[RecordT] = attrs.field(alias="data")
     has_more: bool | None
     first_id: str | None
     last_id: str | None
@@ -113,7 +142,7 @@ class Page(Generic[RecordT]):
     @property
     def data(self) -> list[RecordT]:
         """The records, in the server's order; checkpoints and jobs come newest first."""
-        return self._data.made() if isinstance(self._data, Unmade) else self._data
+        return self._data.made() if isinstance(self._data, LazyRecords) else self._data
 
     def __repr__(self) -> str:
         return (
@@ -122,58 +151,62 @@ class Page(Generic[RecordT]):
         )
 
     def has_next_page(self) -> bool:
-        """Whether there is a page after this one.
+        """Return whether there is a page after this one.
 
         Raises:
-            PaginationError: The server says that there is more, and gives no way to it.
+            PaginationError: The server says that there is more, but sent no cursor to it.
         """
         return self.next_cursor() is not None
 
     def next_page_info(self) -> PageInfo | None:
-        """What to ask for to get the page after this one; None if there is nothing to go on from.
+        """Return how to request the page after this one; None if there is no cursor.
 
-        As in the official SDK it is given for the last page as well; `has_next_page` tells.
+        As in the official SDK, the last page has this as well; `has_next_page` tells.
         """
         cursor = self._cursor()
         return None if cursor is None else PageInfo({"after": cursor})
 
     def next_cursor(self) -> str | None:
-        """The `after` of the next page; None if this is the last.
+        """Return the `after` of the next page; None if this is the last.
 
         Raises:
-            PaginationError: The server says that there is more, and gives no way to it.
+            PaginationError: The server says that there is more, but sent no cursor to it.
         """
-        if self.has_more is False or (self.has_more is None and not self._parsed()):
+        if self._is_last():
             return None
         cursor = self._cursor()
         if cursor is None:
-            raise PaginationError(
-                "The server says has_more, but sent no records and no last_id to go on from; "
-                "the list may be incomplete",
-                cursor=None,
-                request=self.response.request,
-            )
+            raise _no_cursor(self.response.request)
         return cursor
+
+    def _is_last(self) -> bool:
+        return self.has_more is False or (self.has_more is None and not self._parsed())
 
     def _cursor(self) -> str | None:
         parsed = self._parsed()
-        return parsed[-1].id if parsed else self.last_id or None
+        return (parsed[-1].id if parsed else None) or self.last_id or None
 
     def _parsed(self) -> Sequence[HasId]:
-        return self._data.parsed if isinstance(self._data, Unmade) else self._data
+        return self._data.parsed if isinstance(self._data, LazyRecords) else self._data
 
     async def get_next_page(self) -> Page[RecordT]:
-        """Fetch the page after this one; after the last one that is a page without records.
+        """Fetch the page after this one; the page after the last one has no records.
 
         Raises:
-            RuntimeError: There is nothing to go on from; ask `has_next_page` first.
+            RuntimeError: There is no cursor to continue with; call `has_next_page` first.
+            PaginationError: The server says that there is more, but sent no cursor to it; or the
+                next page leads to itself.
             APIError: The request failed; see `asyncckpt.errors`.
             Exception: What an `api_key` callable raises.
         """
-        info = self.next_page_info()
-        if info is None:
-            raise RuntimeError("there is no page after this one; ask page.has_next_page() first")
-        return await self.fetch(info.params["after"])
+        cursor = self._cursor()
+        if cursor is None:
+            self.next_cursor()
+            raise RuntimeError("there is no page after this one; call page.has_next_page() first")
+        following = await self.fetch(cursor)
+        if following._cursor() == cursor and not following._is_last():
+            raise _circle(cursor, following.response.request)
+        return following
 
     async def iter_pages(self) -> AsyncGenerator[Page[RecordT], None]:
         """Iterate over this page and all after it, one request at a time.
@@ -188,13 +221,12 @@ class Page(Generic[RecordT]):
             APIError: A request failed; the pages before it have been yielded.
             Exception: What an `api_key` callable raises.
         """
-        page, check = self, _CursorCheck(None)
-        while True:
-            cursor = check.next_cursor(page)
-            yield page
-            if cursor is None:
-                return
-            page = await self.fetch(cursor)
+        walk = PageWalk(self._fetch_from_here, after=None, max_records=None)
+        while not walk.is_over:
+            yield await walk.next_page(ignore)
+
+    async def _fetch_from_here(self, cursor: str | None, _: OnWire) -> Page[RecordT]:
+        return self if cursor is None else await self.fetch(cursor)
 
     async def __aiter__(self) -> AsyncGenerator[RecordT, None]:
         """Iterate over the records of this page and of all after it, as in the official SDK."""
@@ -203,11 +235,85 @@ class Page(Generic[RecordT]):
                 yield record
 
 
-class _CursorCheck:
-    """Follows the cursors of one list, and notices when they stop leading anywhere.
+def last_record(page: Page[RecordT]) -> HasId | None:
+    """Return something with the id of the page's last record, without making records."""
+    parsed = page._parsed()
+    return parsed[-1] if parsed else None
+
+
+def cut(page: Page[RecordT], most: int | None) -> Page[RecordT]:
+    """Return the page with at most this many records, without making them; None for all."""
+    parsed, data = page._parsed(), page._data
+    if most is None or len(parsed) <= most:
+        return page
+    first = data.first(most) if isinstance(data, LazyRecords) else data[:most]
+    return attrs.evolve(page, data=first, has_more=True, last_id=parsed[most - 1].id)
+
+
+class PageWalk(Generic[RecordT]):
+    """One pass through a list, page by page, by the rule in this module's docstring.
 
     Args:
-        after: The cursor that the first page was asked for with; None for the beginning.
+        fetch: Fetches the page after a cursor.
+        after: Start after the record with this id; None for the beginning.
+        max_records: Stop after this many records; None for no limit.
+
+    Attributes:
+        is_over: Whether there is no further page.
+    """
+
+    def __init__(
+        self, fetch: Fetch[RecordT], *, after: str | None, max_records: int | None
+    ) -> None:
+        self.is_over = False
+        self._fetch = fetch
+        self._cursor = after
+        self._left = max_records
+        self._circles = _CircleCheck(after)
+        self._empty_pages = 0
+        self._dead_end: Callable[[], PaginationError] | None = None
+
+    async def next_page(self, on_wire: OnWire) -> Page[RecordT]:
+        """Fetch the next page, cut to what is left of `max_records`.
+
+        Raises:
+            PaginationError: The page before gave no way on, or this one leads in a circle.
+            Exception: Whatever `fetch` raises.
+        """
+        if self._dead_end is not None:
+            raise self._dead_end()
+        page = await self._fetch(self._cursor, on_wire)
+        has_more = not page._is_last()
+        if has_more:
+            self._follow(page)
+        if self._left is not None:
+            page = cut(page, self._left)
+            self._left -= len(page._parsed())
+        self.is_over = not has_more or self._left == 0
+        return page
+
+    def _follow(self, page: Page[RecordT]) -> None:
+        """Set the cursor of the next page, or what is wrong with it."""
+        request, cursor = page.response.request, page._cursor()
+        self._cursor = cursor
+        if cursor is None:
+            self._dead_end = functools.partial(_no_cursor, request)
+            return
+        if self._circles.is_closed_by(cursor):
+            raise _circle(cursor, request)
+        if page._parsed():
+            self._empty_pages = 0
+            return
+        self._empty_pages += 1
+        if self._empty_pages == MAX_EMPTY_PAGES:
+            self._dead_end = functools.partial(_too_many_empty_pages, cursor, request)
+
+
+class _CircleCheck:
+    """Notices, by Brent's algorithm, when the cursors of one list go in a circle.
+
+    Args:
+        after: The cursor that the first page is requested with; None for the beginning.
     """
 
     def __init__(self, after: str | None) -> None:
@@ -216,69 +322,40 @@ class _CursorCheck:
         self._pages = 1
         self._until_replaced = 1
 
-    def next_cursor(self, page: Page[RecordT]) -> str | None:
-        """The cursor that follows `page`; None at the end of the list.
-
-        Raises:
-            PaginationError: The server gives no way on, or its cursors go in a circle.
-        """
-        cursor = page.next_cursor()
-        if cursor is None:
-            return None
+    def is_closed_by(self, cursor: str) -> bool:
+        """Compare a new cursor with those that are kept, and keep it."""
         if cursor == self._kept or cursor in self._last_two:
-            raise PaginationError(
-                f"The server's pages go in a circle: cursor {cursor!r} came back with has_more; "
-                "the records after it cannot be reached",
-                cursor=cursor,
-                request=page.response.request,
-            )
+            return True
         self._last_two = (self._last_two[1], cursor)
         self._until_replaced -= 1
         if not self._until_replaced:
             self._kept = cursor
             self._pages *= 2
             self._until_replaced = self._pages
-        return cursor
+        return False
 
 
-class Walk(Generic[RecordT]):
-    """One way through a list, page by page, by the rule.
-
-    Args:
-        fetch: Gets the page after a cursor.
-        after: Start after the record of this id; None for the beginning.
-        max_records: Stop after so many records; None for no limit.
-
-    Attributes:
-        is_over: Whether there is no further page.
-    """
-
-    def __init__(self, fetch: Fetch[RecordT], after: str | None, max_records: int | None) -> None:
-        self.is_over = False
-        self._fetch = fetch
-        self._cursor = after
-        self._check = _CursorCheck(after)
-        self._left = max_records
-
-    async def next_page(self, on_wire: OnWire) -> Page[RecordT]:
-        """Fetch the next page, cut to what is left of `max_records`.
-
-        Raises:
-            PaginationError: The page gives no way on, or repeats an earlier one.
-            Exception: Whatever `fetch` raises.
-        """
-        page = await self._fetch(self._cursor, on_wire)
-        self._cursor = self._check.next_cursor(page)
-        if self._left is not None:
-            page = _cut(page, self._left)
-            self._left -= len(page.data)
-        self.is_over = self._cursor is None or self._left == 0
-        return page
+def _no_cursor(request: Request) -> PaginationError:
+    return PaginationError(
+        "The server says has_more, but sent no id to continue after; the list may be incomplete",
+        cursor=None,
+        request=request,
+    )
 
 
-def _cut(page: Page[RecordT], most: int) -> Page[RecordT]:
-    """The page with at most so many records; a page that is short enough stays as it is."""
-    if len(page.data) <= most:
-        return page
-    records = page.data[:most]
-    return attrs.evolve(page, data=records, has_more=True, last_id=records[-1].id)
+def _circle(cursor: str, request: Request) -> PaginationError:
+    return PaginationError(
+        f"The server's pages go in a circle: cursor {safe_text(cursor, repr)} came back with "
+        "has_more; the records after it cannot be reached",
+        cursor=cursor,
+        request=request,
+    )
+
+
+def _too_many_empty_pages(cursor: str, request: Request) -> PaginationError:
+    return PaginationError(
+        f"The server sent {MAX_EMPTY_PAGES} pages in a row without records, and says has_more at "
+        f"cursor {safe_text(cursor, repr)}; the list may be incomplete",
+        cursor=cursor,
+        request=request,
+    )

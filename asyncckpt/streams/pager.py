@@ -1,37 +1,32 @@
-"""The pager: hands out one page's records while the next page is already on its way.
+"""Hands out one page's records while the next page is already under way.
 
-It knows a `Fetch`, which gets the page at a cursor, and nothing of HTTP. The pages are fetched by
-one task, the reader's, which lives as long as one iteration and is cancelled and awaited when that
-ends, however it ends.
+The pages of an iteration are fetched by one task, which its reader owns.
 
-The order of things, with ``prefetch=1``: page 1 arrives; the request for page 2 is sent; page 1 is
+With ``prefetch=1`` this is the order: page 1 arrives; the request for page 2 is sent; page 1 is
 handed out. So even a consumer that never awaits anything, and thus never lets the event loop run,
-overlaps its work with the server's. What asyncpg calls the prefetch of a cursor is counted in
-records there, and in pages here.
+overlaps its work with the server's. A prefetch is counted in pages here, not in records as in the
+cursors of asyncpg.
 """
 
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Generator
-from types import TracebackType
 from typing import Generic, TypeVar
 
 from asyncckpt.options import check_count, check_cursor
 from asyncckpt.records.base import HasId
-from asyncckpt.streams.page import Fetch, Page, Walk, ignore
-from asyncckpt.streams.tasks import cancel_and_wait, close_unless_running
+from asyncckpt.streams.page import Fetch, Page, PageWalk, cut, ignore, last_record
+from asyncckpt.streams.stream import Reader, Stream
 
 __all__ = ["Pager"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
-_T = TypeVar("_T")
 
 
-class Pager(Generic[RecordT]):
-    """A list of the API, not yet asked for: iterate over it, or await it.
+class Pager(Stream, Generic[RecordT]):
+    """A list of the API that is not requested yet: iterate over it, or await it.
 
     Nothing is sent until it is used, and each use starts again from `after`::
 
@@ -40,7 +35,7 @@ class Pager(Generic[RecordT]):
         page = await pager  # the first page
         async for page in pager.pages():
             ...  # every page
-        async with pager:  # cleaned up by the end of the block
+        async with pager:  # cleaned up at the end of the block
             async for checkpoint in pager:
                 break
 
@@ -48,6 +43,9 @@ class Pager(Generic[RecordT]):
     request under way is cancelled and its connection freed. For ``break`` that happens as soon as
     Python drops the iteration, which is at once unless something still refers to it; ``async with``
     makes it certain.
+
+    `aclose` and the end of an ``async with`` block close the iterations begun so far: whoever still
+    reads from one gets a RuntimeError at the next step. Iterations begun later are not affected.
     """
 
     def __init__(
@@ -62,18 +60,19 @@ class Pager(Generic[RecordT]):
         """Made by the `list` methods of the resources; may be made for any other `Fetch`.
 
         Args:
-            fetch: Gets the page after a cursor.
-            fetch_one: Gets the one page that is awaited; default: `fetch`.
-            after: Start after the record of this id; default: from the beginning.
+            fetch: Fetches the page after a cursor.
+            fetch_one: Fetches the one page that is awaited; default: `fetch`.
+            after: Start after the record with this id; default: from the beginning.
             prefetch: How many pages to have ready or under way beyond the one in use; default 1,
                 0 fetches a page only when it is wanted.
-            max_records: Stop after so many records, and fetch no page that would only hold later
+            max_records: Stop after this many records, and fetch no page that would only hold later
                 ones; default: no limit.
 
         Raises:
             TypeError: An argument is of the wrong type.
-            ValueError: `prefetch` is negative, or `max_records` or `after` is empty.
+            ValueError: `prefetch` is negative, `max_records` is below 1, or `after` is empty.
         """
+        super().__init__()
         check_count("prefetch", prefetch, least=0)
         if max_records is not None:
             check_count("max_records", max_records, least=1)
@@ -83,15 +82,11 @@ class Pager(Generic[RecordT]):
         self._after = after
         self._prefetch = prefetch
         self._max_records = max_records
-        self._last_record: RecordT | None = None
-        # An iteration that is dropped ends at once, so it is held weakly; its reader ends a few
-        # turns of the event loop later, and is held until then.
-        self._iterations: weakref.WeakSet[AsyncGenerator[object, None]] = weakref.WeakSet()
-        self._readers: set[_Reader[RecordT]] = set()
+        self._last_record: HasId | None = None
 
     @property
     def cursor(self) -> str | None:
-        """The `after` that resumes behind the last record handed out; None at the beginning."""
+        """The `after` that continues after the last record handed out; None at the beginning."""
         return self._after if self._last_record is None else self._last_record.id
 
     def __aiter__(self) -> AsyncGenerator[RecordT, None]:
@@ -101,103 +96,75 @@ class Pager(Generic[RecordT]):
             The records in the server's order; checkpoints and jobs come newest first.
 
         Raises:
-            APIError: A page could not be had; all records before it have been yielded.
+            APIError: A page could not be fetched; all records before it have been yielded.
             PaginationError: The server's cursors lead nowhere.
-            RuntimeError: The client is closed.
+            RuntimeError: The client is closed, or this iteration was.
             Exception: What an `api_key` callable raises.
         """
-        return self._tracked(self._iterate_records())
+        return self._iterate_records(self._new_reader())
 
     def pages(self) -> AsyncGenerator[Page[RecordT], None]:
         """Iterate over the pages, fetching ahead.
 
         Yields:
-            The pages in order. With `max_records`, the last one is cut to measure.
+            The pages in order. With `max_records`, the last one is cut to that many records.
 
         Raises:
-            APIError: A page could not be had; all pages before it have been yielded.
+            APIError: A page could not be fetched; all pages before it have been yielded.
             PaginationError: The server's cursors lead nowhere.
-            RuntimeError: The client is closed.
+            RuntimeError: The client is closed, or this iteration was.
             Exception: What an `api_key` callable raises.
         """
-        return self._tracked(self._iterate_pages())
+        return self._iterate_pages(self._new_reader())
 
     def __await__(self) -> Generator[object, None, Page[RecordT]]:
         """Fetch the first page.
 
         Returns:
-            The page; it knows how to get the next one.
+            The page. It can fetch the next one, and that is also when a cursor that leads nowhere
+            is an error.
 
         Raises:
-            APIError: The page could not be had.
+            APIError: The page could not be fetched.
             RuntimeError: The client is closed.
             Exception: What an `api_key` callable raises.
         """
         return self._first_page().__await__()
 
-    async def __aenter__(self) -> Pager[RecordT]:
-        """Enter a block by whose end every iteration begun in it is cleaned up."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End all iterations over this pager; their requests under way are cancelled."""
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """End all iterations over this pager, and wait until nothing of them is left."""
-        for reader in list(self._readers):
-            await reader.aclose()
-        for iteration in list(self._iterations):
-            await close_unless_running(iteration)
-
-    def _tracked(self, iteration: AsyncGenerator[_T, None]) -> AsyncGenerator[_T, None]:
-        self._iterations.add(iteration)
-        return iteration
-
     async def _first_page(self) -> Page[RecordT]:
-        page = await Walk(self._fetch_one, self._after, self._max_records).next_page(ignore)
-        self._last_record = page.data[-1] if page.data else None
+        page = cut(await self._fetch_one(self._after, ignore), self._max_records)
+        self._last_record = last_record(page)
         return page
 
-    async def _iterate_records(self) -> AsyncGenerator[RecordT, None]:
-        reader = self._begin()
+    async def _iterate_records(self, reader: _PageReader[RecordT]) -> AsyncGenerator[RecordT, None]:
+        self._last_record = None
         try:
             while (page := await reader.next_page()) is not None:
                 for record in page.data:
                     self._last_record = record
                     yield record
+                    if reader.is_closed:
+                        reader.check_open()
         finally:
-            await self._end(reader)
+            await reader.aclose()
 
-    async def _iterate_pages(self) -> AsyncGenerator[Page[RecordT], None]:
-        reader = self._begin()
+    async def _iterate_pages(
+        self, reader: _PageReader[RecordT]
+    ) -> AsyncGenerator[Page[RecordT], None]:
+        self._last_record = None
         try:
             while (page := await reader.next_page()) is not None:
-                if page.data:
-                    self._last_record = page.data[-1]
+                self._last_record = last_record(page) or self._last_record
                 yield page
         finally:
-            await self._end(reader)
-
-    def _begin(self) -> _Reader[RecordT]:
-        self._last_record = None
-        reader = _Reader(self._fetch, self._after, self._prefetch, self._max_records)
-        self._readers.add(reader)
-        return reader
-
-    async def _end(self, reader: _Reader[RecordT]) -> None:
-        try:
             await reader.aclose()
-        finally:
-            self._readers.discard(reader)
+
+    def _new_reader(self) -> _PageReader[RecordT]:
+        walk = PageWalk(self._fetch, after=self._after, max_records=self._max_records)
+        return self._track(_PageReader(walk, self._prefetch))
 
 
-class _Reader(Generic[RecordT]):
+class _PageReader(Reader, Generic[RecordT]):
     """Reads pages ahead of one consumer.
 
     Its task may have sent as many requests as the consumer has asked for pages, and `prefetch`
@@ -205,36 +172,30 @@ class _Reader(Generic[RecordT]):
     next request, or found that it must wait.
     """
 
-    def __init__(
-        self,
-        fetch: Fetch[RecordT],
-        after: str | None,
-        prefetch: int,
-        max_records: int | None,
-    ) -> None:
-        self._walk = Walk(fetch, after, max_records)
+    def __init__(self, walk: PageWalk[RecordT], prefetch: int) -> None:
+        super().__init__()
+        self._walk = walk
         self._prefetch = prefetch
         self._ready: deque[Page[RecordT]] = deque()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._asked = 0
         self._sent = 0
         self._settled = False
-        self._is_closed = False
         self._page_wanted = _Signal()
         self._page_there = _Signal()
         self._task: asyncio.Task[None] | None = None
 
     async def next_page(self) -> Page[RecordT] | None:
-        """The next page; None at the end of the list, or when the reader is closed.
+        """Return the next page; None at the end of the list.
 
         Raises:
-            Exception: Whatever kept the page from coming.
+            RuntimeError: The reader is closed, before or while it waits for the page.
+            BaseException: Whatever kept the page from coming.
         """
-        if self._has_been_closed():
-            return None
+        self.check_open()
         self._asked += 1
         if self._task is None:
-            self._task = asyncio.create_task(self._read(), name="asyncckpt-prefetch")
+            self._task = self._start(self._read(), "asyncckpt-prefetch")
             # A task that is cancelled before its first step never gets to settle by itself.
             self._task.add_done_callback(lambda _: self._settle())
         elif self._page_wanted.is_awaited and self._may_send():
@@ -243,11 +204,10 @@ class _Reader(Generic[RecordT]):
         task = self._task
         while not (self._settled and self._ready) and not task.done():
             await self._page_there.wait()
+        self.check_open()
         if self._ready:
             return self._ready.popleft()
-        if self._has_been_closed():
-            raise RuntimeError("this iteration was closed while it waited for a page")
-        # The task is done; if somebody else cancelled it, this says so.
+        # If somebody else cancelled the task, this raises CancelledError.
         await task
         if self._failure is None:
             return None
@@ -255,20 +215,17 @@ class _Reader(Generic[RecordT]):
         try:
             raise failure
         finally:
-            # The traceback refers to this frame; without this the two would keep each other.
+            # The traceback refers to this frame; this breaks the cycle.
             del failure
 
     async def aclose(self) -> None:
         """Cancel what is under way, and wait until it is gone."""
-        self._is_closed = True
-        self._ready.clear()
-        if self._task is not None:
-            await cancel_and_wait([self._task])
-        # Their tracebacks refer to this object; without this they would keep each other.
-        self._task = self._failure = None
-
-    def _has_been_closed(self) -> bool:
-        return self._is_closed
+        try:
+            await super().aclose()
+        finally:
+            self._ready.clear()
+            # Their tracebacks refer to this object; this breaks the cycles.
+            self._task = self._failure = None
 
     def _may_send(self) -> bool:
         return self._sent < self._asked + self._prefetch
@@ -280,13 +237,16 @@ class _Reader(Generic[RecordT]):
     async def _read(self) -> None:
         try:
             await self._read_pages()
-        except Exception as failure:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as failure:
+            # Also one that would end the event loop if it left this task: it is the consumer's.
             self._failure = failure
         finally:
             self._settle()
 
     async def _read_pages(self) -> None:
-        while not self._walk.is_over:
+        while not self._walk.is_over and not self.is_closed:
             if not self._may_send():
                 self._settle()
                 await self._page_wanted.wait()

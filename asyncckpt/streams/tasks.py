@@ -1,17 +1,17 @@
-"""How the owner of a task, or of an iteration, ends it."""
+"""Ends tasks: cancels them and waits."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
     """Cancel tasks and wait until the last one is done.
 
-    A caller that is cancelled while it waits goes on waiting, so that none is left behind, and is
-    told afterwards.
+    A caller that is cancelled while it waits keeps waiting, so that no task is left behind, and
+    gets its CancelledError afterwards. A task that cancels itself this way does not wait for
+    itself.
 
     Raises:
         asyncio.CancelledError: The caller was cancelled.
@@ -19,6 +19,7 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
     running = _still_running(tasks)
     for task in running:
         task.cancel()
+    running -= {asyncio.current_task()}
     cancelled: asyncio.CancelledError | None = None
     while running:
         try:
@@ -29,15 +30,6 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
             running = _still_running(running)
     if cancelled is not None:
         raise cancelled
-
-
-async def close_unless_running(iteration: AsyncGenerator[object, None]) -> None:
-    """Close an iteration, unless another task is waiting in it right now.
-
-    That one ends by itself, when what it waits for has been closed.
-    """
-    if inspect.isasyncgen(iteration) and not iteration.ag_running:
-        await iteration.aclose()
 
 
 def _still_running(tasks: Iterable[asyncio.Task[None]]) -> set[asyncio.Task[None]]:

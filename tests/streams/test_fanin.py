@@ -527,6 +527,9 @@ async def test_leaving_closes_the_source_and_draws_nothing_more(
     elif way == "exception":
         with pytest.raises(KeyError, match="mine"):
             await leave()
+    elif way == "aclose":
+        with pytest.raises(RuntimeError, match="closed"):
+            await leave()
     else:
         await leave()
     assert source.is_closed

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 from asyncckpt import Page, PageInfo, PaginationError, Request, Response
 from asyncckpt.records.base import HasId
-from asyncckpt.streams.page import Unmade
+from asyncckpt.streams.page import MAX_EMPTY_PAGES, LazyRecords, OnWire, PageWalk, ignore
 
 from support.strategies import thorough
 
@@ -38,6 +38,11 @@ def page(
     """A page of records that are called by one letter each."""
     data = [Item(letter) for letter in ids]
     return Page(data, has_more, first_id, last_id, "list", response=RESPONSE, fetch=no_fetch)
+
+
+def with_empty_id(last_id: str | None) -> Page[Item]:
+    """A page whose last record has an empty id."""
+    return attrs.evolve(page(last_id=last_id), data=[Item("a"), Item("")])
 
 
 class TestNextCursor:
@@ -73,7 +78,6 @@ class TestNextCursor:
             (page("", False, last_id="z"), "z"),
             (page("", False), None),
             (page("", None), None),
-            (page("", True), None),
         ],
     )
     async def test_info_is_there_for_the_last_page_as_well(
@@ -84,17 +88,26 @@ class TestNextCursor:
             with pytest.raises(RuntimeError, match="no page after this one"):
                 await current.get_next_page()
 
-    @pytest.mark.parametrize("current", [page(""), page("", last_id=""), page("", first_id="a")])
-    def test_no_way_on_is_an_error(self, current: Page[Item]) -> None:  # rule 4
+    @pytest.mark.parametrize(
+        "current",
+        [page(""), page("", last_id=""), page("", first_id="a"), with_empty_id(last_id="")],
+    )
+    async def test_no_cursor_is_an_error_of_the_next_step(self, current: Page[Item]) -> None:
+        assert current.next_page_info() is None  # rule 4
         for ask in (current.next_cursor, current.has_next_page):
             with pytest.raises(PaginationError, match="may be incomplete") as caught:
                 ask()
             assert (caught.value.cursor, caught.value.request) == (None, RESPONSE.request)
+        with pytest.raises(PaginationError, match="may be incomplete"):
+            await current.get_next_page()
+
+    def test_an_empty_id_is_no_cursor(self) -> None:  # rule 2
+        assert with_empty_id(last_id="z").next_cursor() == "z"
 
 
 class TestRecordsAreMadeWhenTheyAreAskedFor:
     def made_by(self, make: Callable[[Sequence[HasId]], list[Item]]) -> Page[Item]:
-        unmade = Unmade([Item("a"), Item("b")], make)
+        unmade = LazyRecords([Item("a"), Item("b")], make)
         return Page(unmade, True, "a", "b", "list", response=RESPONSE, fetch=no_fetch)
 
     def test_the_way_on_is_known_before(self) -> None:
@@ -164,6 +177,15 @@ async def follow(pages: Mapping[str | None, Page[Item]], start: str | None = Non
     return came
 
 
+def walk_over(
+    pages: Mapping[str | None, Page[Item]], max_records: int | None = None
+) -> PageWalk[Item]:
+    async def fetch(cursor: str | None, on_wire: OnWire) -> Page[Item]:
+        return pages[cursor]
+
+    return PageWalk(fetch, after=None, max_records=max_records)
+
+
 class TestFollowing:
     async def test_get_next_page(self) -> None:
         asked: list[str] = []
@@ -198,8 +220,17 @@ class TestFollowing:
         pages = {None: page("ab", None), "b": page("c", None), "c": page("", None)}
         assert await follow(pages) == ["ab", "c", ""]
 
-    async def test_a_list_that_breaks_off_says_so_behind_its_records(self) -> None:
-        assert await follow({None: page("ab"), "b": page("")}) == ["ab", "astray at None"]
+    async def test_a_page_without_a_cursor_is_handed_out_before_the_error(self) -> None:
+        assert await follow({None: page("ab"), "b": page("")}) == ["ab", "", "astray at None"]
+        assert await follow({None: with_empty_id(last_id=None)}) == ["a", "astray at None"]
+
+    async def test_the_next_page_may_not_lead_to_itself(self) -> None:
+        async def fetch(cursor: str) -> Page[Item]:
+            return page("ab")
+
+        with pytest.raises(PaginationError, match="circle") as caught:
+            await attrs.evolve(page("ab"), fetch=fetch).get_next_page()
+        assert caught.value.cursor == "b"
 
     async def test_a_failure_comes_behind_the_pages_before_it(self) -> None:
         async def fetch(cursor: str) -> Page[Item]:
@@ -230,6 +261,79 @@ def astray(tail: int, circle: int) -> list[int]:
         return [int(number) for number in came]
 
     return asyncio.run(main())
+
+
+class TestEmptyPages:  # rule 6
+    def pages(self, *has_record: bool) -> dict[str | None, Page[Item]]:
+        """Pages with one record or none, each with a new cursor, and without an end."""
+        pages: dict[str | None, Page[Item]] = {}
+        cursor = None
+        for number, has in enumerate(has_record):
+            following = str(number)
+            data = [Item(following)] if has else []
+            pages[cursor] = attrs.evolve(page(last_id=following), data=data)
+            cursor = following
+        return pages
+
+    async def test_too_many_in_a_row_are_an_error(self) -> None:
+        pages = self.pages(True, *[False] * (MAX_EMPTY_PAGES + 5))
+        came = await follow(pages)
+        assert came == ["0", *[""] * MAX_EMPTY_PAGES, f"astray at {MAX_EMPTY_PAGES}"]
+
+    async def test_the_error_names_the_number(self) -> None:
+        walk = walk_over(self.pages(*[False] * (MAX_EMPTY_PAGES + 5)))
+        for _ in range(MAX_EMPTY_PAGES):
+            assert (await walk.next_page(ignore)).data == []
+        with pytest.raises(PaginationError, match=f"{MAX_EMPTY_PAGES} pages in a row") as caught:
+            await walk.next_page(ignore)
+        assert caught.value.request is RESPONSE.request
+
+    async def test_a_page_with_records_ends_the_count(self) -> None:
+        some = [False] * (MAX_EMPTY_PAGES - 1)
+        pages = self.pages(*some, True, *some, True, *some)
+        walk = walk_over(pages)
+        for _ in range(len(pages)):
+            await walk.next_page(ignore)
+        assert not walk.is_over
+
+    async def test_as_many_as_are_allowed_may_come_before_the_end(self) -> None:
+        pages = self.pages(*[False] * MAX_EMPTY_PAGES)
+        pages[str(MAX_EMPTY_PAGES - 2)] = page("", False)
+        assert await follow(pages) == [""] * MAX_EMPTY_PAGES
+
+
+class TestWalk:
+    @pytest.mark.parametrize("length", [1, 2])
+    async def test_a_page_that_is_cut_makes_no_records(self, length: int) -> None:
+        def make(parsed: Sequence[HasId]) -> list[Item]:
+            made.append(len(parsed))
+            return [Item(record.id) for record in parsed]
+
+        made: list[int] = []
+        lazy = LazyRecords([Item("a"), Item("b"), Item("c")], make)
+        walk = walk_over({None: attrs.evolve(page(), data=lazy)}, max_records=length)
+        current = await walk.next_page(ignore)
+        assert walk.is_over
+        assert made == []
+        assert (current.last_id, current.has_more) == ("abc"[length - 1], True)
+        assert current.data == [Item(letter) for letter in "abc"[:length]]
+        assert made == [length]
+
+    async def test_a_limit_that_is_reached_comes_before_an_error(self) -> None:
+        walk = walk_over({None: with_empty_id(last_id=None)}, max_records=2)
+        await walk.next_page(ignore)
+        assert walk.is_over
+
+    @pytest.mark.parametrize("cursor", ["x" * 2**20, "\udc80\n\x1b[2J", "\u202e" * 500])
+    async def test_a_cursor_in_a_message_is_short_and_printable(self, cursor: str) -> None:
+        circle = attrs.evolve(page(), data=[Item(cursor)])
+        walk = walk_over({None: circle, cursor: circle})
+        await walk.next_page(ignore)
+        with pytest.raises(PaginationError) as caught:
+            await walk.next_page(ignore)
+        assert caught.value.cursor == cursor
+        assert len(str(caught.value)) < 2000
+        assert str(caught.value).isprintable()
 
 
 class TestCircles:  # rule 5

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import sys
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -29,6 +30,10 @@ class Item:
 
 
 class FailedError(Exception):
+    pass
+
+
+class OddError(BaseException):
     pass
 
 
@@ -481,6 +486,67 @@ class TestFailures:
         with pytest.raises(asyncio.CancelledError):
             await anext(aiter(Pager(fetch)))
 
+    @pytest.mark.parametrize("prefetch", [0, 1])
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, OddError])
+    async def test_whatever_a_fetch_raises_is_raised_to_the_consumer(
+        self, kind: type[BaseException], prefetch: int
+    ) -> None:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Item]:
+            await asyncio.sleep(0)
+            if cursor is None:
+                return await scripted({None: (["a"], True, None)})(None, on_wire)
+            raise kind("mine")
+
+        came: list[str] = []
+        with pytest.raises(kind, match="mine"):
+            await pour(aiter(Pager(fetch, prefetch=prefetch)), came)
+        assert came == ["a"]
+
+    @pytest.mark.parametrize("prefetch", [0, 1])
+    @pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+    async def test_a_signal_of_the_end_is_no_end(
+        self, kind: type[Exception], prefetch: int
+    ) -> None:
+        def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Awaitable[Page[Item]]:
+            raise kind("mine")
+
+        with pytest.raises(RuntimeError, match="raised"):
+            await anext(aiter(Pager(fetch, prefetch=prefetch)))
+
+    async def test_a_first_page_without_a_cursor_is_handed_out(self) -> None:
+        pager = Pager(scripted({None: (["a", ""], True, None)}))
+        came: list[str] = []
+        with pytest.raises(PaginationError, match="incomplete"):
+            await pour(aiter(pager), came)
+        assert came == ["a", ""]
+
+    @pytest.mark.parametrize("page", [([], True, None), (["a", ""], True, None)])
+    async def test_an_awaited_page_without_a_cursor_is_returned(self, page: Any) -> None:
+        first = await Pager(scripted({None: page}))
+        assert [item.id for item in first.data] == page[0]
+        follow = first.iter_pages()
+        assert await anext(follow) is first
+        for step in (first.get_next_page, lambda: anext(follow)):
+            with pytest.raises(PaginationError, match="incomplete"):
+                await step()
+        with pytest.raises(PaginationError, match="incomplete"):
+            first.has_next_page()
+
+    async def test_an_awaited_page_that_leads_to_itself_is_returned(self) -> None:
+        first = await Pager(scripted({"b": (["a", "b"], True, "b")}), after="b")
+        assert [item.id for item in first.data] == ["a", "b"]
+        with pytest.raises(PaginationError, match="circle"):
+            await first.get_next_page()
+
+    @pytest.mark.parametrize("prefetch", [0, 1, 3])
+    async def test_endless_empty_pages(self, prefetch: int) -> None:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Item]:
+            last_id = str(int(cursor or "0") + 1)
+            return await scripted({cursor: ([], True, last_id)})(cursor, on_wire)
+
+        with pytest.raises(PaginationError, match="100 pages in a row"):
+            await anext(aiter(Pager(fetch, prefetch=prefetch)))
+
     async def test_the_error_is_freed_with_what_refers_to_it(self) -> None:
         gc.collect()
         gc.disable()
@@ -690,10 +756,16 @@ async def leave_by_timeout(pager: Pager[Item], records: int) -> None:
 
 
 async def leave_by_aclose(pager: Pager[Item], records: int) -> None:
-    async for _ in pager:
-        records -= 1
-        if not records:
-            await pager.aclose()
+    async def consume() -> None:
+        nonlocal records
+        async for _ in pager:
+            records -= 1
+            if not records:
+                await pager.aclose()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        await consume()
+    assert not records
 
 
 async def leave_by_async_with(pager: Pager[Item], records: int) -> None:
@@ -704,7 +776,7 @@ async def leave_by_async_with(pager: Pager[Item], records: int) -> None:
         for _ in range(records):
             await anext(items)
     for iteration in (items, pages):
-        with pytest.raises(StopAsyncIteration):
+        with pytest.raises(RuntimeError, match="closed"):
             await anext(iteration)
 
 
@@ -830,33 +902,12 @@ class TestLeavingEarly:
         assert came == []
         assert (server.cancelled, server.under_way) == (1, 0)
 
-    async def test_aclose_while_another_task_awaits_a_page(self) -> None:
-        server = Server([1, 1])
-        server.open.clear()
-        pager = server.pager()
-
-        async def consume() -> list[Item]:
-            return [item async for item in pager]
-
-        task = asyncio.create_task(consume())
-        await settle(lambda: server.under_way == 1)
-        try:
-            async with asyncio.timeout(5):
-                await pager.aclose()
-            assert (server.cancelled, server.under_way) == (1, 0)
-        finally:
-            # However the consumer is told, it is not left waiting.
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def test_aclose_more_than_once_and_of_nothing(self) -> None:
+    async def test_closing_nothing_does_nothing(self) -> None:
         pager = Server([1, 1]).pager()
         await pager.aclose()
-        async for _ in pager:
-            await pager.aclose()
-            await pager.aclose()
         await pager.aclose()
         assert [item.id async for item in pager] == ["0", "1"]
+        await pager.aclose()
 
     @pytest.mark.skipif(
         sys.implementation.name != "cpython", reason="others drop things when they like"
@@ -871,6 +922,30 @@ class TestLeavingEarly:
             await settle(lambda: server.cancelled == 1)
             await settle(lambda: not server.under_way)
             await turns(3)
+        finally:
+            gc.enable()
+
+    async def test_a_pager_that_is_used_again_keeps_nothing_of_earlier_iterations(self) -> None:
+        server = Server([2, 2])
+        pager = server.pager()
+        gc.collect()
+        gc.disable()
+        try:
+            kept: list[weakref.ref[Any]] = []
+            async for page in pager.pages():
+                kept.append(weakref.ref(page))
+                del page
+            async for _ in pager:
+                break
+            iterations: list[Any] = [aiter(pager) for _ in range(100)]
+            for iteration in iterations[::2]:
+                await anext(iteration)
+            for iteration in iterations:
+                kept.append(weakref.ref(iteration.ag_frame.f_locals["reader"]))
+            del iterations, iteration
+            await settle(lambda: not server.under_way)
+            await turns(5)
+            assert [one() for one in kept] == [None] * 102
         finally:
             gc.enable()
 
@@ -894,6 +969,172 @@ class TestLeavingEarly:
             return server
 
         assert asyncio.run(main()).under_way == 0
+
+
+async def take_records(pager: Pager[Item], came: list[str]) -> None:
+    async for item in pager:
+        came.append(item.id)
+        await asyncio.sleep(0)
+
+
+async def take_pages(pager: Pager[Item], came: list[str]) -> None:
+    async for page in pager.pages():
+        came.extend(item.id for item in page.data)
+        await asyncio.sleep(0)
+
+
+class TestClosing:
+    """Closing an iteration never looks like the end of the list."""
+
+    @pytest.mark.parametrize("take", [take_records, take_pages])
+    @pytest.mark.parametrize("prefetch", [0, 1])
+    async def test_while_another_task_waits_for_a_page(
+        self, take: Callable[[Pager[Item], list[str]], Awaitable[None]], prefetch: int
+    ) -> None:
+        server = Server([1, 1], holding="0")
+        pager = server.pager(prefetch=prefetch)
+        came: list[str] = []
+        task = asyncio.ensure_future(take(pager, came))
+        await settle(lambda: came == ["0"] and server.under_way == 1)
+        await turns(5)
+        await pager.aclose()
+        assert (server.cancelled, server.under_way) == (1, 0)
+        with pytest.raises(RuntimeError, match="closed"):
+            await task
+        assert came == ["0"]
+
+    @thorough
+    @given(sizes, prefetches, latencies, st.integers(0, 60), st.booleans())
+    def test_at_any_moment(
+        self, sizes: list[int], prefetch: int, latency: int, moment: int, by_page: bool
+    ) -> None:
+        async def main() -> None:
+            server = Server(sizes, latency)
+            pager = server.pager(prefetch=prefetch)
+            came: list[str] = []
+            take = take_pages if by_page else take_records
+            task = asyncio.ensure_future(take(pager, came))
+            await turns(moment)
+            await pager.aclose()
+            assert server.under_way == 0
+            seen = list(came)
+            (failure,) = await asyncio.gather(task, return_exceptions=True)
+            if not moment:
+                # The other task had not begun: this iteration is a new one.
+                assert (failure, came) == (None, server.ids)
+            elif failure is None:
+                assert came == server.ids
+            else:
+                assert isinstance(failure, RuntimeError)
+                assert came == seen == server.ids[: len(came)]
+
+        run(main)
+
+    async def test_between_two_records(self) -> None:
+        pager = Server([3]).pager()
+        items = aiter(pager)
+        assert (await anext(items)).id == "0"
+        await pager.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await anext(items)
+
+    async def test_after_the_last_record(self) -> None:
+        pager = Server([1]).pager()
+        items = aiter(pager)
+        await anext(items)
+        await pager.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await anext(items)
+
+    @pytest.mark.parametrize("kind", ["records", "pages"])
+    async def test_before_the_first_step(self, kind: str) -> None:
+        server = Server([1])
+        pager = server.pager()
+        iteration: AsyncIterator[object] = aiter(pager) if kind == "records" else pager.pages()
+        await pager.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await anext(iteration)
+        assert server.asked == []
+
+    async def test_before_the_first_step_of_its_task(self) -> None:
+        server = Server([1, 1])
+        pager = server.pager()
+        items = aiter(pager)
+        first = asyncio.ensure_future(items.__anext__())
+        await turns(1)
+        # The consumer has begun; the task that fetches for it has not.
+        await pager.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await first
+        assert server.asked == []
+
+    async def test_a_later_iteration_is_not_affected(self) -> None:
+        server = Server([1, 1])
+        pager = server.pager()
+        old = aiter(pager)
+        await anext(old)
+        await pager.aclose()
+        assert [item.id async for item in pager] == server.ids
+        with pytest.raises(RuntimeError, match="closed"):
+            await anext(old)
+
+    async def test_closes_every_iteration_even_if_it_is_cancelled(self) -> None:
+        server = Server([1, 1], holding="0", resisting=5)
+        pager = server.pager()
+        iterations = [aiter(pager) for _ in range(3)]
+        for iteration in iterations:
+            await anext(iteration)
+        closing = asyncio.create_task(pager.aclose())
+        await settle(lambda: server.cancelled == 1)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert (server.cancelled, server.under_way) == (3, 0)
+
+    async def test_by_what_the_fetch_calls(self) -> None:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Item]:
+            await pager.aclose()
+            await asyncio.Event().wait()
+            raise AssertionError("the event is never set")
+
+        pager = Pager(fetch)
+        with pytest.raises(RuntimeError, match="closed"):
+            await anext(aiter(pager))
+
+
+class TestEndOfLoop:
+    """`asyncio.run` closes all async generators at its end, side by side."""
+
+    @pytest.mark.parametrize("by_page", [False, True])
+    @pytest.mark.parametrize("in_block", [False, True])
+    @pytest.mark.parametrize("prefetch", [0, 1])
+    @pytest.mark.parametrize("resisting", [0, 3])
+    def test_a_pager_that_is_open_in_another_generator(
+        self, by_page: bool, in_block: bool, prefetch: int, resisting: int
+    ) -> None:
+        complaints: list[object] = []
+        kept: list[object] = []
+        server = Server([2, 2], holding="1", resisting=resisting)
+
+        async def outer() -> AsyncIterator[object]:
+            pager = server.pager(prefetch=prefetch)
+            async with pager if in_block else contextlib.nullcontext():
+                async for item in pager.pages() if by_page else pager:
+                    yield item
+
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda _, context: complaints.append(context))
+            for _ in range(5):
+                kept.append(outer())
+                await anext(kept[-1])
+
+        asyncio.run(main())
+        assert complaints == []
+        assert server.under_way == 0
+        kept.clear()
+        gc.collect()
+        assert complaints == []
 
 
 class TestArguments:
