@@ -1,13 +1,17 @@
 """The lists of many jobs as one stream, over a real server."""
 
 import asyncio
+import contextlib
 import copy
+import gc
 import sys
 import types
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
+import attrs
 import pytest
+from multidict import CIMultiDict
 
 from asyncckpt import (
     APIError,
@@ -17,8 +21,13 @@ from asyncckpt import (
     InternalServerError,
     JobFailure,
     NotFoundError,
+    Page,
+    Pager,
     PaginationError,
+    Request,
+    Response,
 )
+from asyncckpt.counts import RequestCounts
 from asyncckpt.protocol import retries
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.limiters import Concurrency, FixedWindow, Hints, TokenBucket
@@ -53,6 +62,45 @@ def by_job(seen: Seen) -> dict[str, list[str]]:
 
 async def read(stream: FanIn[FineTuningJobCheckpoint]) -> Seen:
     return [(record.fine_tuning_job_id, record.id) async for record in stream]
+
+
+async def read_into(seen: Seen, stream: FanIn[FineTuningJobCheckpoint]) -> None:
+    async for record in stream:
+        seen.append((record.fine_tuning_job_id, record.id))
+
+
+@attrs.frozen
+class Record:
+    id: str
+
+
+def page_of(name: str, *, more: bool) -> Page[Record]:
+    async def no_fetch(cursor: str) -> Page[Record]:
+        raise AssertionError(f"asked for the page after {cursor}")
+
+    response = Response(200, CIMultiDict(), b"{}", Request("GET", "https://h/v1"))
+    return Page([Record(name)], more, name, name, "list", response=response, fetch=no_fetch)
+
+
+def fan_in(jobs: Any, fetch_of: Callable[[object], Any], **options: Any) -> FanIn[Record]:
+    """A stream over pages that are made here: no HTTP."""
+    return FanIn(
+        list(jobs) if isinstance(jobs, str) else jobs,
+        fetch_of,
+        **{
+            "concurrency": 3,
+            "ordered": False,
+            "on_error": "raise",
+            "max_records_per_job": None,
+            "counts": RequestCounts(),
+        }
+        | options,
+    )
+
+
+async def read_ids_into(seen: list[str], stream: FanIn[Record]) -> None:
+    async for record in stream:
+        seen.append(record.id)  # noqa: PERF401 - keeps those before an error
 
 
 def many(client: AsyncClient, jobs: Any, **options: Any) -> FanIn[FineTuningJobCheckpoint]:
@@ -405,9 +453,39 @@ async def test_what_the_callable_raises_ends_the_stream(
     assert source.drawn < 30
 
 
+class Odd(str):
+    """An id whose methods raise."""
+
+    def fail(self, *_: object) -> NoReturn:
+        raise LookupError("mine")
+
+    __str__ = __repr__ = __len__ = __iter__ = __format__ = fail  # type: ignore[assignment]
+    isprintable = encode = fail  # type: ignore[assignment]
+
+
+class WithoutId:
+    """A record whose id cannot be read."""
+
+    @property
+    def id(self) -> str:
+        raise LookupError("mine")
+
+
+class WithOddId:
+    """A record whose id is no string and cannot be shown."""
+
+    def __init__(self) -> None:
+        self.id = self
+
+    def __str__(self) -> str:
+        raise LookupError("mine")
+
+    __repr__ = __str__
+
+
 @BOTH
 @pytest.mark.parametrize(("bad", "kind"), [("a/b", ValueError), ("", ValueError), (7, TypeError)])
-async def test_an_id_that_is_none_is_that_jobs_failure(
+async def test_a_malformed_id_is_a_failure_of_that_job(
     bad: Any, kind: type[Exception], ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     jobs = [*sandbox.job_ids[:3], bad, *sandbox.job_ids[3:]]
@@ -419,6 +497,33 @@ async def test_an_id_that_is_none_is_that_jobs_failure(
     with pytest.raises(kind, match="fine_tuning_job_id") as caught:
         await read(many(client, jobs, ordered=ordered))
     assert repr(bad) in caught.value.__notes__[0]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "bad",
+    [
+        WithoutId(),
+        WithOddId(),
+        Odd("a/b"),
+        "\udc80\n" * 2**20,
+        types.SimpleNamespace(id=[0] * 9999),
+    ],
+    ids=["without id", "with odd id", "odd", "long", "list"],
+)
+async def test_an_id_that_cannot_be_read_is_a_failure_of_that_job(
+    bad: Any, ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    jobs = [*sandbox.job_ids[:3], bad, *sandbox.job_ids[3:]]
+    stream = many(client, jobs, ordered=ordered, on_error="collect")
+    assert by_job(await read(stream)) == by_job(served(sandbox))
+    (failure,) = stream.failures
+    (note,) = failure.error.__notes__
+    for text in (failure.fine_tuning_job_id, note):
+        assert type(text) is str
+        assert text.isprintable()
+        assert len(text) < 2500
+    assert stream.progress.jobs_failed == 1
 
 
 @BOTH
@@ -451,6 +556,165 @@ async def test_a_source_that_fails_ends_the_stream(
     jobs = some() if kind == "generator" else some_later()
     with pytest.raises(LookupError, match="torn"):
         await read(many(client, jobs, ordered=ordered, concurrency=2, on_error="collect"))
+
+
+class OddError(BaseException):
+    pass
+
+
+def source_that_raises(kind: str, jobs: Sequence[str], error: BaseException) -> Any:
+    """An iterator of some kind that gives jobs, and then raises."""
+    left = list(jobs)
+
+    class Jobs:
+        def __iter__(self) -> "Jobs":
+            return self
+
+        def __next__(self) -> str:
+            if not left:
+                raise error
+            return left.pop(0)
+
+    class LaterJobs:
+        def __aiter__(self) -> "LaterJobs":
+            return self
+
+        async def __anext__(self) -> str:
+            await asyncio.sleep(0)
+            if not left:
+                raise error
+            return left.pop(0)
+
+    return Jobs() if kind == "iterator" else LaterJobs()
+
+
+ERRORS = [
+    KeyboardInterrupt("mine"),
+    SystemExit("mine"),
+    GeneratorExit("mine"),
+    asyncio.CancelledError("mine"),
+    OddError("mine"),
+]
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["iterator", "async iterator"])
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("jobs", [0, 1, 6])
+async def test_whatever_a_source_raises_is_raised_to_the_consumer(
+    jobs: int, error: BaseException, kind: str, ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    begun = sandbox.job_ids[:jobs]
+    source = source_that_raises(kind, begun, error)
+    seen: Seen = []
+    with pytest.raises(type(error)) as caught:
+        await read_into(seen, many(client, source, ordered=ordered, concurrency=3))
+    assert caught.value is error
+    # The jobs that were drawn before are listed to their end.
+    assert by_job(seen) == by_job(served(sandbox, begun))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("iterator", StopAsyncIteration("mine")), ("async iterator", StopIteration("mine"))],
+    ids=["iterator", "async iterator"],
+)
+async def test_the_end_signal_of_the_other_kind_of_source_is_no_end(
+    kind: str, error: Exception, ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    begun = sandbox.job_ids[:3]
+    seen: Seen = []
+    source = source_that_raises(kind, begun, error)
+    with pytest.raises(RuntimeError, match="raised Stop") as caught:
+        await read_into(seen, many(client, source, ordered=ordered, on_error="collect"))
+    assert caught.value.__cause__ is error
+    assert by_job(seen) == by_job(served(sandbox, begun))
+
+
+@BOTH
+@pytest.mark.parametrize("error", [*ERRORS, LookupError("mine")], ids=lambda e: type(e).__name__)
+async def test_whatever_a_key_callable_raises_is_raised_to_the_consumer(
+    error: BaseException, ordered: bool, sandbox: Sandbox, leaks: None
+) -> None:
+    async def key() -> str:
+        await asyncio.sleep(0)
+        raise error
+
+    async with sandbox.client(api_key=key) as client:
+        stream = many(client, sandbox.job_ids, ordered=ordered, on_error="collect")
+        with pytest.raises(type(error)):
+            await read(stream)
+    assert stream.failures == ()
+
+
+@BOTH
+@pytest.mark.parametrize("error", [*ERRORS, LookupError("mine")], ids=lambda e: type(e).__name__)
+async def test_pages_of_a_job_come_before_what_ends_the_stream(
+    error: BaseException, ordered: bool
+) -> None:
+    def fetch_of(job: object) -> Any:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
+            await asyncio.sleep(0)
+            if cursor is not None and job == "b":
+                raise error
+            return page_of(f"{job}{0 if cursor is None else int(cursor[1:]) + 1}", more=True)
+
+        return fetch
+
+    seen: list[str] = []
+    stream = fan_in("abc", fetch_of, ordered=ordered, max_records_per_job=9)
+    with pytest.raises(type(error)) as caught:
+        await read_ids_into(seen, stream)
+    assert caught.value is error
+    assert "b0" in seen
+    if ordered:
+        assert seen == [f"a{number}" for number in range(9)] + ["b0"]
+
+
+@BOTH
+async def test_a_worker_that_is_cancelled_from_elsewhere_is_no_end(ordered: bool) -> None:
+    def fetch_of(job: object) -> Any:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
+            await asyncio.sleep(0)
+            if job == "b":
+                workers[job] = asyncio.current_task()
+                await asyncio.Event().wait()
+            return page_of(str(job), more=False)
+
+        return fetch
+
+    workers: dict[object, asyncio.Task[Any] | None] = {}
+    seen: list[str] = []
+    reading = asyncio.ensure_future(read_ids_into(seen, fan_in("abc", fetch_of, ordered=ordered)))
+    while "b" not in workers:
+        await asyncio.sleep(0)
+    worker = workers["b"]
+    assert worker is not None
+    worker.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert seen[:1] == ["a"]
+
+
+@BOTH
+@pytest.mark.parametrize("turns", range(4))
+async def test_workers_that_are_cancelled_before_they_begin_are_no_end(
+    turns: int, ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    reading = asyncio.ensure_future(read(many(client, sandbox.job_ids, ordered=ordered)))
+    while not (workers := [task for task in asyncio.all_tasks() if is_worker(task)]):
+        await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for worker in workers:
+        worker.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
+def is_worker(task: asyncio.Task[Any]) -> bool:
+    return task.get_name() == "asyncckpt-list-many"
 
 
 @BOTH
@@ -539,6 +803,224 @@ async def test_leaving_closes_the_source_and_draws_nothing_more(
     await settled(sandbox)
     assert (source.drawn, stream.progress.requests) == (drawn, requests)
     assert sandbox.stats.requests <= requests
+
+
+@BOTH
+async def test_closing_while_another_task_waits_for_a_record(
+    ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    sandbox.inject(faults.Hang(), page=2, times=None)
+    source = Source(sandbox.job_ids)
+    stream = many(client, source.asynchronous(), ordered=ordered, concurrency=3)
+    seen: Seen = []
+    reading = asyncio.ensure_future(read_into(seen, stream))
+    async with asyncio.timeout(10):
+        while sandbox.stats.in_flight < 3 or not seen:
+            await asyncio.sleep(0)
+        await stream.aclose()
+        assert source.is_closed
+        with pytest.raises(RuntimeError, match="closed"):
+            await reading
+    assert seen
+
+
+@BOTH
+async def test_closing_between_two_records(
+    ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    stream = many(client, sandbox.job_ids, ordered=ordered)
+    records = aiter(stream)
+    await anext(records)
+    await stream.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await anext(records)
+
+
+@BOTH
+async def test_closing_before_the_first_step(
+    ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    source = Source(sandbox.job_ids)
+    stream = many(client, source(), ordered=ordered)
+    records = aiter(stream)
+    await stream.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        await anext(records)
+    with pytest.raises(RuntimeError, match="closed"):
+        aiter(stream)
+    assert (source.drawn, sandbox.stats.requests) == (0, 0)
+
+
+@BOTH
+async def test_closing_while_on_error_is_awaited(
+    ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    told = asyncio.Event()
+    closed = asyncio.Event()
+
+    async def tell(failure: JobFailure) -> None:
+        told.set()
+        await closed.wait()
+
+    source = Source(["ftjob-unknown", *sandbox.job_ids * 20])
+    stream = many(client, source(), ordered=ordered, on_error=tell, concurrency=2)
+    seen: Seen = []
+    reading = asyncio.ensure_future(read_into(seen, stream))
+    async with asyncio.timeout(10):
+        await told.wait()
+        before = list(seen)
+        await stream.aclose()
+        assert source.is_closed
+        # It is the consumer's own, and goes on; what it was called for is over.
+        closed.set()
+        with pytest.raises(RuntimeError, match="closed"):
+            await reading
+    assert seen == before
+    assert stream.progress.jobs_failed == 1
+
+
+@BOTH
+async def test_on_error_may_close_the_stream(
+    ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    async def close(failure: JobFailure) -> None:
+        await stream.aclose()
+
+    stream = many(client, ["ftjob-unknown"], ordered=ordered, on_error=close)
+    with pytest.raises(RuntimeError, match="closed"):
+        await read(stream)
+
+
+@BOTH
+async def test_the_source_may_close_the_stream(
+    ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    async def jobs() -> AsyncIterator[str]:
+        yield sandbox.job_ids[0]
+        await stream.aclose()
+        yield sandbox.job_ids[1]
+
+    stream = many(client, jobs(), ordered=ordered)
+    async with asyncio.timeout(10):
+        with pytest.raises(RuntimeError, match="closed"):
+            await read(stream)
+
+
+@BOTH
+async def test_the_first_failure_stops_the_other_jobs(ordered: bool) -> None:
+    def fetch_of(job: object) -> Any:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
+            begun.append(job)
+            if job == "a":
+                await asyncio.sleep(0)
+                raise APIError("mine")
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(job)
+                raise
+            raise AssertionError("the event is never set")
+
+        return fetch
+
+    begun: list[object] = []
+    cancelled: list[object] = []
+    with pytest.raises(APIError, match="mine") as caught:
+        await read_ids_into([], fan_in("abcdef", fetch_of, ordered=ordered))
+    assert caught.value.fine_tuning_job_id == "a"
+    assert sorted(begun) == ["a", *sorted(cancelled)]  # type: ignore[type-var]
+    assert len(begun) <= 3
+
+
+async def test_the_first_failure_stops_the_other_jobs_before_it_is_raised() -> None:
+    def fetch_of(job: object) -> Any:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
+            requests.append(job)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            if job == "b" and cursor is not None:
+                raise APIError("mine")
+            return page_of(f"{job}{0 if cursor is None else int(cursor[1:]) + 1}", more=True)
+
+        return fetch
+
+    requests: list[object] = []
+    stream = fan_in("ab", fetch_of, concurrency=50)
+    records = aiter(stream)
+    await anext(records)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    # The failure waits in the queue; the other job was cancelled meanwhile.
+    assert len(requests) <= 6
+    with pytest.raises(APIError, match="mine"):
+        _ = [record async for record in records]
+
+
+async def test_the_first_failure_in_order_lets_the_jobs_before_it_end() -> None:
+    def fetch_of(job: object) -> Any:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
+            requests.append(job)
+            await asyncio.sleep(0)
+            if job == "b":
+                raise APIError("mine")
+            number = 0 if cursor is None else int(cursor[1:]) + 1
+            return page_of(f"{job}{number}", more=number < 20)
+
+        return fetch
+
+    requests: list[object] = []
+    seen: list[str] = []
+    with pytest.raises(APIError, match="mine"):
+        await read_ids_into(seen, fan_in("abcdef", fetch_of, ordered=True, concurrency=2))
+    assert seen == [f"a{number}" for number in range(21)]
+    assert set(requests) == {"a", "b"}
+
+
+@BOTH
+@pytest.mark.parametrize("in_block", [False, True])
+@pytest.mark.parametrize("kind", ["generator", "async generator", "pager"])
+def test_a_stream_that_is_open_in_another_generator_when_the_loop_ends(
+    kind: str, in_block: bool, ordered: bool
+) -> None:
+    complaints: list[object] = []
+    kept: list[AsyncIterator[Record]] = []
+    sources: list[Source] = []
+
+    async def page(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
+        await asyncio.sleep(0)
+        return page_of(f"job-{0 if cursor is None else int(cursor[4:]) + 1}", more=True)
+
+    def fetch_of(job: object) -> Any:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
+            await asyncio.sleep(0)
+            return page_of(f"{job}{0 if cursor is None else int(cursor[-1]) + 1}", more=True)
+
+        return fetch
+
+    def jobs() -> Any:
+        sources.append(Source([str(number) for number in range(100)]))
+        return Pager(page) if kind == "pager" else sources[-1].of_kind(kind)
+
+    async def outer() -> AsyncIterator[Record]:
+        stream = fan_in(jobs(), fetch_of, ordered=ordered, max_records_per_job=3)
+        async with stream if in_block else contextlib.nullcontext():
+            async for record in stream:
+                yield record
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        for _ in range(5):
+            kept.append(outer())
+            await anext(kept[-1])
+
+    asyncio.run(main())
+    assert complaints == []
+    if kind != "pager":
+        assert [source.is_closed for source in sources] == [True] * 5
+    kept.clear()
+    gc.collect()
+    assert complaints == []
 
 
 @KINDS

@@ -1,8 +1,9 @@
-"""The pager, over a list that is made here: no HTTP."""
+"""The pager, mostly over a list that is made here: no HTTP."""
 
 import asyncio
 import contextlib
 import gc
+import json
 import sys
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from asyncckpt import Page, Pager, PaginationError, Request, Response
+from asyncckpt import AsyncClient, Page, Pager, PaginationError, Request, Response
+from asyncckpt.protocol import retries
+from asyncckpt.testing import Sandbox
 
 from support.strategies import thorough
 
@@ -136,6 +139,12 @@ def scripted(
         return await fetch(cursor, lambda: None)
 
     return fetch
+
+
+def sandbox_record() -> dict[str, Any]:
+    """A checkpoint as the API sends it."""
+    sandbox = Sandbox(jobs=1)
+    return dict(sandbox.checkpoints_of(sandbox.job_ids[0])[0])
 
 
 async def pour(items: AsyncIterator[Item], into: list[str], *, pause: int = 0) -> None:
@@ -404,6 +413,42 @@ class TestPrefetch:
         async for item in server.pager(prefetch=3):
             assert len(server.asked) <= min(int(item.id) + 1 + 3, 50)
         assert len(server.asked) == 50
+
+    async def test_a_page_does_not_wait_for_the_turn_of_the_next_request(self) -> None:
+        async with (
+            Sandbox(jobs=1) as sandbox,
+            sandbox.client(max_requests_per_second=0.01) as client,
+        ):
+            pager = client.fine_tuning.jobs.checkpoints.list(sandbox.job_ids[0])
+            async with asyncio.timeout(10), aclosing(aiter(pager)) as records:
+                ids = [(await anext(records)).id for _ in range(10)]
+            assert ids == [one["id"] for one in sandbox.checkpoints_of(sandbox.job_ids[0])[:10]]
+            assert sandbox.stats.requests == 1
+
+    async def test_a_page_does_not_wait_while_the_next_request_pauses_before_a_retry(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retries, "_FIRST_BACKOFF", 60)
+        monkeypatch.setattr(retries, "_LONGEST_BACKOFF", 60)
+        records = [{**sandbox_record(), "id": name} for name in "ab"]
+        body = json.dumps({"object": "list", "data": records, "has_more": True}).encode()
+
+        async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            # Nobody listens any more when the next request is sent.
+            server.close()
+            head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+            writer.write(head % len(body) + body)
+            writer.close()
+            await writer.wait_closed()
+
+        server = await asyncio.start_server(answer_once, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with AsyncClient(api_key="sk-1", base_url=url) as client:
+            pager = client.fine_tuning.jobs.checkpoints.list("ftjob-1")
+            async with asyncio.timeout(10), aclosing(aiter(pager)) as iteration:
+                ids = [(await anext(iteration)).id for _ in range(2)]
+        assert ids == ["a", "b"]
 
 
 class TestFailures:
