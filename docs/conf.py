@@ -28,7 +28,7 @@ nitpick_ignore_regex = [
         r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|ClientOptions|Jobs|IsClosed|OnError|QueryValue|Record|RequestCounts|_Requested)",
     ),
     ("py:.*", r"asyncckpt\.testing\.shapes\.\w+Object"),
-    ("py:.*", r"asyncckpt\.errors\._ResponseError"),
+    ("py:.*", r"asyncckpt\.errors\._ResponseError|asyncckpt\.streams\.stream\.Stream"),
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -9,7 +9,7 @@ import contextlib
 import gc
 import logging
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from asyncckpt import APIError, AsyncClient, Timeout
+from asyncckpt import APIError, AsyncClient, FanIn, FineTuningJobCheckpoint, Pager, Timeout
 from asyncckpt.protocol import retries
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.faults import Fault
@@ -319,51 +319,81 @@ def test_with_retries_enough_nothing_is_missing_or_doubled(
     world.run(use)
 
 
-WAYS = ["break", "drop", "exception", "cancel", "timeout", "close the client"]
+WAYS = ["break", "drop", "exception", "cancel", "timeout", "close the client", "close the stream"]
+KINDS = ["records", "pages", "page by page", "page", "many", "in order", "many from a pager"]
+
+Stream = Pager[FineTuningJobCheckpoint] | FanIn[FineTuningJobCheckpoint]
 
 
-@runs
+def stream_of(client: AsyncClient, kind: str, jobs: list[str], concurrency: int) -> Stream:
+    checkpoints = client.fine_tuning.jobs.checkpoints
+    if kind in {"many", "in order", "many from a pager"}:
+        return checkpoints.list_many(
+            client.fine_tuning.jobs.list(limit=2) if kind == "many from a pager" else jobs,
+            concurrency=concurrency,
+            ordered=kind == "in order",
+            on_error="collect",
+        )
+    return checkpoints.list(jobs[0], prefetch=concurrency % 4)
+
+
+async def records_of(stream: Any, kind: str) -> AsyncIterator[FineTuningJobCheckpoint]:
+    """The records of a stream, by one of the ways to read it."""
+    if kind == "pages":
+        async for page in stream.pages():
+            for record in page.data:
+                yield record
+    elif kind == "page by page":
+        page = await stream
+        while True:
+            for record in page.data:
+                yield record
+            if not page.has_next_page():
+                return
+            page = await page.get_next_page()
+    else:
+        async for record in await stream if kind == "page" else stream:
+            yield record
+
+
+@settings(runs, max_examples=150)
 @given(
     sizes=st.lists(st.integers(1, 45), min_size=1, max_size=6),
     way=st.sampled_from(WAYS),
-    many=st.booleans(),
-    prefetch=st.integers(0, 3),
+    kind=st.sampled_from(KINDS),
     concurrency=st.integers(1, 6),
     moment=st.integers(0, 400),
     orders=st.lists(ordered(QUICK, st.sampled_from([0.1, 0.5])), max_size=2),
     hanging=st.booleans(),
+    in_block=st.booleans(),
 )
 def test_whoever_leaves_at_any_moment_has_a_beginning_and_leaves_nothing(
     sizes: list[int],
     way: str,
-    many: bool,
-    prefetch: int,
+    kind: str,
     concurrency: int,
     moment: int,
     orders: list[Ordered],
     hanging: bool,
+    in_block: bool,
 ) -> None:
     world = World(sizes, max_retries=2, timeout=Timeout(total=20))
     for order in orders:
         order.on(world.sandbox)
-    if hanging and way in {"cancel", "timeout", "close the client"}:
+    if hanging and way in {"cancel", "timeout", "close the client", "close the stream"}:
         world.sandbox.inject(faults.Hang(), page=2, times=None)
     seen: dict[str, list[str]] = {job: [] for job in world.jobs}
 
-    async def read(client: AsyncClient) -> None:
-        checkpoints = client.fine_tuning.jobs.checkpoints
+    async def read(stream: Stream) -> None:
         count = 0
-        async for checkpoint in (
-            checkpoints.list_many(world.jobs, concurrency=concurrency, on_error="collect")
-            if many
-            else checkpoints.list(world.jobs[0], prefetch=prefetch)
-        ):
-            seen[checkpoint.fine_tuning_job_id].append(checkpoint.id)
-            count += 1
-            if way in {"break", "drop"} and count > moment % 60:
-                break
-            if way == "exception" and count > moment % 60:
-                raise KeyError(count)
+        async with stream if in_block else contextlib.nullcontext():
+            async for checkpoint in records_of(stream, kind):
+                seen[checkpoint.fine_tuning_job_id].append(checkpoint.id)
+                count += 1
+                if way in {"break", "drop"} and count > moment % 60:
+                    break
+                if way == "exception" and count > moment % 60:
+                    raise KeyError(count)
 
     async def turns() -> None:
         """Let the event loop run for a while, counted in its turns."""
@@ -371,23 +401,41 @@ def test_whoever_leaves_at_any_moment_has_a_beginning_and_leaves_nothing(
             await asyncio.sleep(0)
 
     async def use(client: AsyncClient) -> None:
+        stream = stream_of(client, kind, world.jobs, concurrency)
         with contextlib.suppress(APIError, KeyError, TimeoutError, asyncio.CancelledError):
             if way == "timeout":
                 async with asyncio.timeout(moment / 10_000):
-                    await read(client)
-            elif way in {"cancel", "close the client"}:
-                reading = asyncio.create_task(read(client))
+                    await read(stream)
+            elif way in {"cancel", "close the client", "close the stream"}:
+                reading = asyncio.create_task(read(stream))
                 await turns()
-                if way == "cancel":
+                if way == "close the stream":
+                    # An iteration that begins later is not affected.
+                    await asyncio.sleep(0)
+                    await stream.aclose()
+                elif way == "close the client":
+                    await client.aclose()
+                if way == "cancel" or (
+                    way == "close the stream" and kind in {"page", "page by page"}
+                ):
+                    # Pages that were awaited are no iteration of the pager.
                     reading.cancel()
                     await reading
-                else:
-                    await client.aclose()
-                    with contextlib.suppress(RuntimeError):
-                        await reading
+                await check_closed(reading, stream)
             else:
-                await read(client)
+                await read(stream)
         for job, ids in seen.items():
             assert ids == world.served(job)[: len(ids)]
+
+    async def check_closed(reading: asyncio.Task[None], stream: Stream) -> None:
+        """A stream that was closed ends in an error, unless it had come to its end."""
+        (error,) = await asyncio.gather(reading, return_exceptions=True)
+        if isinstance(error, RuntimeError):
+            assert "closed" in str(error)
+        elif error is not None:
+            raise error
+        elif not (isinstance(stream, FanIn) and stream.failures):
+            listed = world.jobs if isinstance(stream, FanIn) else world.jobs[:1]
+            assert [seen[job] for job in listed] == [world.served(job) for job in listed]
 
     world.run(use)
