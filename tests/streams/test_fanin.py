@@ -1153,21 +1153,19 @@ async def test_progress(ordered: bool, sandbox: Sandbox, leaks: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limiter", "hints", "small_share", "ordered"),
+    ("limiter", "hints", "ordered"),
     [
-        (TokenBucket(200, 20), Hints(), 0.15, False),
-        (TokenBucket(200, 20), Hints(), 0.15, True),
-        (TokenBucket(200, 20), Hints(retry_after=None), 0.15, False),
-        (FixedWindow(40, 0.2), Hints(retry_after=None, ratelimit=True), 0.15, False),
-        # So short requests are over before anything can be learnt of how many are too many.
-        (Concurrency(5), Hints(retry_after=None), 0.5, False),
+        (TokenBucket(200, 20), Hints(), False),
+        (TokenBucket(200, 20), Hints(), True),
+        (TokenBucket(200, 20), Hints(retry_after=None), False),
+        (FixedWindow(40, 0.2), Hints(retry_after=None, ratelimit=True), False),
+        (Concurrency(5), Hints(retry_after=None), False),
     ],
     ids=["bucket", "bucket in order", "bucket without hints", "window", "concurrency"],
 )
 async def test_a_rate_limit_loses_no_job(
     limiter: Any,
     hints: Hints,
-    small_share: float,
     ordered: bool,
     sandbox: Sandbox,
     leaks: None,
@@ -1179,7 +1177,6 @@ async def test_a_rate_limit_loses_no_job(
         stream = many(client, jobs, ordered=ordered, concurrency=50)
         seen = await read(stream)
     assert by_job(seen) == by_job(served(sandbox, jobs))
-    assert sandbox.stats.refused <= small_share * sandbox.stats.requests
     progress = stream.progress
     assert progress.refused == sandbox.stats.refused
     assert progress.requests == sandbox.stats.requests == 200 + progress.refused
