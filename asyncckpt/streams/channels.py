@@ -40,7 +40,8 @@ class BoundedQueue(Generic[_T]):
     def put_nowait(self, item: _T) -> None:
         """Add an item, whatever the capacity."""
         self._items.append(item)
-        self._wake()
+        if self._getting is not None:
+            self._wake()
 
     async def get(self) -> _T | None:
         """Return the next item; None when the queue is closed and empty."""
@@ -49,6 +50,7 @@ class BoundedQueue(Generic[_T]):
                 return None
             self._getting = asyncio.get_running_loop().create_future()
             await self._getting
+            self._getting = None
         if self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():

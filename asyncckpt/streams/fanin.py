@@ -26,7 +26,7 @@ from asyncckpt.errors import APIError
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.channels import BoundedQueue, QueuePerJob, SharedQueue
 from asyncckpt.streams.page import Fetch, Page, PageWalk, ignore
-from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource, job_id_of
+from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource
 from asyncckpt.streams.stream import Reader, Stream
 from asyncckpt.streams.text import safe_text
 
@@ -214,7 +214,8 @@ class FanIn(Stream, Generic[RecordT]):
     ) -> JobFailure | None:
         job_id = job
         try:
-            job_id = job_id_of(job)
+            if not isinstance(job, str):
+                job_id = getattr(job, "id", job)
             fetch = self._fetch_of(job_id)
         except Exception as error:
             # No usable id. That is a failure of this job only: the source may be a file.
@@ -284,8 +285,8 @@ class _Workers(Reader, Generic[RecordT]):
             RuntimeError: The stream is closed, before or while it waits for an item.
             BaseException: Whatever ended a worker, other than the failure of a job.
         """
-        self.check_open()
         if not self._tasks:
+            self.check_open()
             self._start_another()
         item = await self._queues.get()
         self.check_open()

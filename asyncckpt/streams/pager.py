@@ -192,9 +192,9 @@ class _PageReader(Reader, Generic[RecordT]):
             RuntimeError: The reader is closed, before or while it waits for the page.
             BaseException: Whatever kept the page from coming.
         """
-        self.check_open()
         self._asked += 1
         if self._task is None:
+            self.check_open()
             self._task = self._start(self._read(), "asyncckpt-prefetch")
             # A task that is cancelled before its first step never gets to settle by itself.
             self._task.add_done_callback(lambda _: self._settle())

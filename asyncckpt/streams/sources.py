@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from asyncckpt.records.base import HasId
 
-__all__ = ["EXHAUSTED", "JobSource", "Jobs", "job_id_of"]
+__all__ = ["EXHAUSTED", "JobSource", "Jobs"]
 
 Jobs: TypeAlias = Iterable[str | HasId] | AsyncIterable[str | HasId]
 """Where the jobs come from: ids or records of them, from anything that can be iterated over."""
@@ -91,15 +91,6 @@ class JobSource:
                 await asyncio.sleep(0)
                 if not _is_running(self._iterator):
                     await iterator.aclose()
-
-
-def job_id_of(job: object) -> object:
-    """Return the id of a job: the job itself unless it is a record.
-
-    Raises:
-        Exception: Whatever the `id` property of the record raises.
-    """
-    return job if isinstance(job, str) else getattr(job, "id", job)
 
 
 def _is_running(iterator: object) -> bool:
