@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -110,13 +111,19 @@ class World:
     def served(self, job: str) -> list[str]:
         return [checkpoint["id"] for checkpoint in self.sandbox.checkpoints_of(job)]
 
-    def run(self, use: Callable[[AsyncClient], Awaitable[None]]) -> None:
+    def run(
+        self, use: Callable[[AsyncClient], Awaitable[None]], *, eager_tasks: bool = False
+    ) -> None:
         with complaints() as messages:
-            asyncio.run(self._run(use))
+            asyncio.run(self._run(use, eager_tasks=eager_tasks))
             gc.collect()
         assert messages == []
 
-    async def _run(self, use: Callable[[AsyncClient], Awaitable[None]]) -> None:
+    async def _run(
+        self, use: Callable[[AsyncClient], Awaitable[None]], *, eager_tasks: bool
+    ) -> None:
+        if eager_tasks and sys.version_info >= (3, 12):
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
         async with self.sandbox as sandbox:
             async with sandbox.client(**self.options) as client:
                 await use(client)
@@ -366,6 +373,7 @@ async def records_of(stream: Any, kind: str) -> AsyncIterator[FineTuningJobCheck
     orders=st.lists(ordered(QUICK, st.sampled_from([0.1, 0.5])), max_size=2),
     hanging=st.booleans(),
     in_block=st.booleans(),
+    eager_tasks=st.booleans(),
 )
 def test_whoever_leaves_at_any_moment_has_a_beginning_and_leaves_nothing(
     sizes: list[int],
@@ -376,6 +384,7 @@ def test_whoever_leaves_at_any_moment_has_a_beginning_and_leaves_nothing(
     orders: list[Ordered],
     hanging: bool,
     in_block: bool,
+    eager_tasks: bool,
 ) -> None:
     world = World(sizes, max_retries=2, timeout=Timeout(total=20))
     for order in orders:
@@ -438,4 +447,4 @@ def test_whoever_leaves_at_any_moment_has_a_beginning_and_leaves_nothing(
             listed = world.jobs if isinstance(stream, FanIn) else world.jobs[:1]
             assert [seen[job] for job in listed] == [world.served(job) for job in listed]
 
-    world.run(use)
+    world.run(use, eager_tasks=eager_tasks)

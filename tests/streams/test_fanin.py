@@ -558,6 +558,19 @@ async def test_a_source_that_fails_ends_the_stream(
         await read(many(client, jobs, ordered=ordered, concurrency=2, on_error="collect"))
 
 
+@BOTH
+async def test_an_id_that_interrupts_the_program_is_raised_to_the_consumer(ordered: bool) -> None:
+    class Job:
+        @property
+        def id(self) -> str:
+            raise KeyboardInterrupt("mine")
+
+    stream = fan_in([Job()], lambda _: None, ordered=ordered, on_error="collect")
+    with pytest.raises(KeyboardInterrupt, match="mine"):
+        await read_ids_into([], stream)
+    assert stream.failures == ()
+
+
 class OddError(BaseException):
     pass
 
@@ -849,6 +862,16 @@ async def test_closing_before_the_first_step(
     with pytest.raises(RuntimeError, match="closed"):
         aiter(stream)
     assert (source.drawn, sandbox.stats.requests) == (0, 0)
+
+
+@BOTH
+async def test_closing_before_it_is_read(
+    ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    stream = many(client, sandbox.job_ids, ordered=ordered)
+    await stream.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        aiter(stream)
 
 
 @BOTH

@@ -240,31 +240,79 @@ def test_a_leak_would_be_seen() -> None:
         run(broken, "break", "3")
 
 
-async def read_in_a_way(kind: str, checkpoints: AsyncCheckpoints, sandbox: Sandbox) -> None:
-    if kind == "list":
-        async for _ in checkpoints.list(sandbox.job_ids[0]):
-            pass
-    elif kind == "left":
+Read = Callable[[AsyncCheckpoints, Sandbox], Awaitable[None]]
+
+
+async def read_list(checkpoints: AsyncCheckpoints, sandbox: Sandbox) -> None:
+    async for _ in checkpoints.list(sandbox.job_ids[0]):
+        pass
+
+
+async def leave_list(checkpoints: AsyncCheckpoints, sandbox: Sandbox) -> None:
+    async with checkpoints.list(sandbox.job_ids[0]) as pager:
+        async for _ in pager:
+            # The second page is there by then, or has failed.
+            while sandbox.stats.in_flight or sandbox.stats.requests < 2:
+                await asyncio.sleep(0)
+            break
+
+
+async def close_list(checkpoints: AsyncCheckpoints, sandbox: Sandbox) -> None:
+    with contextlib.suppress(RuntimeError):
         async with checkpoints.list(sandbox.job_ids[0]) as pager:
             async for _ in pager:
-                # The second page is there by then, or has failed.
-                while sandbox.stats.in_flight or sandbox.stats.requests < 2:
-                    await asyncio.sleep(0)
-                break
-    elif kind == "pages":
-        async for page in checkpoints.list(sandbox.job_ids[0]).pages():
-            assert page.data
-    elif kind == "page by page":
-        page = await checkpoints.list(sandbox.job_ids[0])
-        while page.has_next_page():
-            page = await page.get_next_page()
-    else:
-        async for _ in checkpoints.list_many(
-            sandbox.job_ids,
-            ordered=kind == "ordered",
-            on_error="collect" if kind == "collected" else "raise",
-        ):
+                await pager.aclose()
+
+
+async def read_pages(checkpoints: AsyncCheckpoints, sandbox: Sandbox) -> None:
+    async for page in checkpoints.list(sandbox.job_ids[0]).pages():
+        assert page.data
+
+
+async def read_page_by_page(checkpoints: AsyncCheckpoints, sandbox: Sandbox) -> None:
+    page = await checkpoints.list(sandbox.job_ids[0])
+    while page.has_next_page():
+        page = await page.get_next_page()
+
+
+def read_many(**options: Any) -> Read:
+    async def read(checkpoints: AsyncCheckpoints, sandbox: Sandbox) -> None:
+        async for _ in checkpoints.list_many(sandbox.job_ids, **options):
             pass
+
+    return read
+
+
+async def close_many(checkpoints: AsyncCheckpoints, sandbox: Sandbox) -> None:
+    with contextlib.suppress(RuntimeError):
+        async with checkpoints.list_many(sandbox.job_ids, concurrency=3) as stream:
+            async for _ in stream:
+                await stream.aclose()
+
+
+def read_failing_source(*, ordered: bool) -> Read:
+    async def read(checkpoints: AsyncCheckpoints, sandbox: Sandbox) -> None:
+        jobs: Any = itertools.chain(sandbox.job_ids[:5], map(int, ["x"]))
+        with contextlib.suppress(ValueError):
+            async for _ in checkpoints.list_many(jobs, ordered=ordered, on_error="collect"):
+                pass
+
+    return read
+
+
+READS: dict[str, Read] = {
+    "list": read_list,
+    "left": leave_list,
+    "closed": close_list,
+    "pages": read_pages,
+    "page by page": read_page_by_page,
+    "list_many": read_many(),
+    "ordered": read_many(ordered=True),
+    "collected": read_many(on_error="collect"),
+    "closed list_many": close_many,
+    "failing source": read_failing_source(ordered=False),
+    "failing source in order": read_failing_source(ordered=True),
+}
 
 
 def is_ours(garbage: object) -> bool:
@@ -273,9 +321,7 @@ def is_ours(garbage: object) -> bool:
 
 
 @pytest.mark.parametrize("fault", [None, faults.Status(404), faults.Reset(), faults.RawBody(b"[")])
-@pytest.mark.parametrize(
-    "kind", ["list", "left", "pages", "page by page", "list_many", "ordered", "collected"]
-)
+@pytest.mark.parametrize("kind", READS)
 async def test_nothing_is_left_to_the_garbage_collector(
     kind: str, fault: faults.Fault | None, sandbox: Sandbox, leaks: None
 ) -> None:
@@ -283,7 +329,7 @@ async def test_nothing_is_left_to_the_garbage_collector(
         sandbox.inject(fault, page=2, times=None)
     async with sandbox.client(max_retries=0) as client:
         checkpoints = client.fine_tuning.jobs.checkpoints
-        await leave_no_garbage(lambda: read_in_a_way(kind, checkpoints, sandbox))
+        await leave_no_garbage(lambda: READS[kind](checkpoints, sandbox))
 
 
 @pytest.mark.parametrize("kind", ["list", "list_many"])
@@ -301,12 +347,30 @@ async def test_nothing_is_left_of_who_was_asking_for_a_key(
         checkpoints = client.fine_tuning.jobs.checkpoints
 
         async def cancel() -> None:
-            reading = asyncio.create_task(read_in_a_way(kind, checkpoints, sandbox))
+            reading = asyncio.ensure_future(READS[kind](checkpoints, sandbox))
             await asked.wait()
             reading.cancel()
             await asyncio.wait([reading])
 
         await leave_no_garbage(cancel)
+
+
+@pytest.mark.parametrize("kind", ["list", "list_many", "ordered"])
+async def test_nothing_is_left_of_a_key_callable_that_fails(
+    kind: str, sandbox: Sandbox, leaks: None
+) -> None:
+    async def key() -> str:
+        await asyncio.sleep(0)
+        raise LookupError("mine")
+
+    async with sandbox.client(api_key=key) as client:
+        checkpoints = client.fine_tuning.jobs.checkpoints
+
+        async def fail() -> None:
+            with contextlib.suppress(LookupError):
+                await READS[kind](checkpoints, sandbox)
+
+        await leave_no_garbage(fail)
 
 
 async def leave_no_garbage(read: Callable[[], Awaitable[None]]) -> None:

@@ -65,6 +65,18 @@ async def test_a_source_that_failed_is_not_asked_again() -> None:
     assert (failing.asked, source.drawn) == (1, 0)
 
 
+async def test_an_async_source_that_raises_stop_iteration_has_not_ended() -> None:
+    class Odd:
+        def __aiter__(self) -> "Odd":
+            return self
+
+        def __anext__(self) -> Any:
+            raise StopIteration("mine")
+
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        await JobSource(Odd()).draw()
+
+
 async def test_what_iter_raises_is_raised() -> None:
     class Broken:
         def __iter__(self) -> Iterator[str]:
