@@ -328,7 +328,8 @@ class _Workers(Reader, Generic[RecordT]):
     def _fail(self, failure: BaseException) -> None:
         """Begin no further job, and end the stream with an exception; the first one counts."""
         self._is_stopping = True
-        self._failure = self._failure or failure
+        if self._failure is None:
+            self._failure = failure
 
     async def _work(self) -> None:
         """List job after job until the source is exhausted."""

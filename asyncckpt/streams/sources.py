@@ -88,9 +88,11 @@ class JobSource:
             elif isinstance(iterator, AsyncGenerator):
                 # An event loop that ends closes all async generators side by side, and takes one
                 # that is being closed already for an error. After a turn, it has begun to.
-                await asyncio.sleep(0)
-                if not _is_running(self._iterator):
-                    await iterator.aclose()
+                try:
+                    await asyncio.sleep(0)
+                finally:
+                    if not _is_running(self._iterator):
+                        await iterator.aclose()
 
 
 def _is_running(iterator: object) -> bool:

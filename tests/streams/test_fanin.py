@@ -1046,6 +1046,32 @@ def test_a_stream_that_is_open_in_another_generator_when_the_loop_ends(
     assert complaints == []
 
 
+@BOTH
+@KINDS
+@pytest.mark.parametrize("turns", range(6))
+async def test_leaving_that_is_cancelled_again_leaves_nothing(
+    turns: int, kind: str, ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    sandbox.inject(faults.Hang(), page=2, times=None)
+    source = Source(sandbox.job_ids)
+    stream = many(client, source.of_kind(kind), ordered=ordered, concurrency=3)
+    reading = asyncio.ensure_future(read(stream))
+    async with asyncio.timeout(10):
+        while sandbox.stats.in_flight < 3:
+            await asyncio.sleep(0)
+    reading.cancel()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    drawn = source.drawn
+    await settled(sandbox)
+    assert source.drawn == drawn
+    # The cancellation may have been thrown into the cleanup of the source itself.
+    assert source.is_closed or kind == "async generator"
+
+
 @KINDS
 async def test_a_source_that_is_read_to_its_end_is_closed(
     kind: str, sandbox: Sandbox, client: AsyncClient

@@ -122,6 +122,27 @@ async def test_a_generator_that_is_being_closed_elsewhere_is_left_alone() -> Non
     assert closed == [True, True]
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_generator_is_closed_even_if_the_closing_is_cancelled(turns: int) -> None:
+    closed: list[bool] = []
+
+    async def jobs() -> AsyncIterator[str]:
+        try:
+            yield "a"
+        finally:
+            closed.append(True)
+            await asyncio.sleep(0)
+
+    source = JobSource(jobs())
+    await source.draw()
+    closing = asyncio.create_task(source.aclose())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    assert closed == [True] or turns == 0
+
+
 @pytest.mark.parametrize("jobs", ["ftjob-1", b"ftjob-1", 7, None, object()])
 def test_jobs_must_be_several(jobs: Any) -> None:
     with pytest.raises(TypeError, match="jobs must be several"):
