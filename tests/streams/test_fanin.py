@@ -130,6 +130,7 @@ class Source:
     def __init__(self, items: Sequence[Any]) -> None:
         self.items = items
         self.drawn = 0
+        self.is_closing = False
         self.is_closed = False
 
     def __call__(self) -> Iterator[Any]:
@@ -138,7 +139,7 @@ class Source:
                 self.drawn += 1
                 yield item
         finally:
-            self.is_closed = True
+            self.is_closing = self.is_closed = True
 
     async def asynchronous(self) -> AsyncIterator[Any]:
         try:
@@ -147,6 +148,7 @@ class Source:
                 self.drawn += 1
                 yield item
         finally:
+            self.is_closing = True
             await asyncio.sleep(0)
             self.is_closed = True
 
@@ -993,10 +995,41 @@ async def test_the_first_failure_in_order_lets_the_jobs_before_it_end() -> None:
 
     requests: list[object] = []
     seen: list[str] = []
+    source = Source("abcdef")
     with pytest.raises(APIError, match="mine"):
-        await read_ids_into(seen, fan_in("abcdef", fetch_of, ordered=True, concurrency=2))
+        await read_ids_into(seen, fan_in(source(), fetch_of, ordered=True, concurrency=2))
     assert seen == [f"a{number}" for number in range(21)]
     assert set(requests) == {"a", "b"}
+    assert source.drawn == 2
+
+
+async def test_a_job_that_comes_after_the_first_failure_is_not_begun() -> None:
+    failed = asyncio.Event()
+
+    def fetch_of(job: object) -> Any:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
+            requests.append(job)
+            if job == "b":
+                asyncio.get_running_loop().call_soon(failed.set)
+                raise APIError("mine")
+            await failed.wait()
+            await asyncio.sleep(0)
+            return page_of(str(job), more=False)
+
+        return fetch
+
+    async def jobs() -> AsyncIterator[str]:
+        yield "a"
+        yield "b"
+        await failed.wait()
+        yield "c"
+
+    requests: list[object] = []
+    seen: list[str] = []
+    with pytest.raises(APIError, match="mine"):
+        await read_ids_into(seen, fan_in(jobs(), fetch_of, ordered=True))
+    assert seen == ["a"]
+    assert requests == ["a", "b"]
 
 
 @BOTH
@@ -1048,6 +1081,50 @@ def test_a_stream_that_is_open_in_another_generator_when_the_loop_ends(
 
 @BOTH
 @KINDS
+@pytest.mark.parametrize("way", ["cancel", "close"])
+async def test_at_whatever_turn_of_the_loop_it_is_left(way: str, kind: str, ordered: bool) -> None:
+    def fetch_of(job: object) -> Any:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
+            await asyncio.sleep(0)
+            number = 0 if cursor is None else int(cursor[1:]) + 1
+            return page_of(f"{job}{number}", more=number < 3)
+
+        return fetch
+
+    expected = [f"{job}{number}" for job in "abcd" for number in range(4)]
+    before = asyncio.all_tasks()
+    outcomes: list[type[BaseException] | None] = []
+    while not outcomes or outcomes[-1] is not None:
+        source = Source("abcd")
+        stream = fan_in(source.of_kind(kind), fetch_of, ordered=ordered, concurrency=2)
+        seen: list[str] = []
+        reading = asyncio.ensure_future(read_ids_into(seen, stream))
+        for _ in range(len(outcomes) + 1):
+            await asyncio.sleep(0)
+        if way == "cancel":
+            reading.cancel()
+        else:
+            await stream.aclose()
+        (error,) = await asyncio.gather(reading, return_exceptions=True)
+        assert asyncio.all_tasks() == before
+        # The cancellation may have been thrown into the cleanup of the source itself.
+        assert source.is_closing or not source.drawn
+        assert all(seen.count(one) <= 1 for one in seen)
+        for job in "abcd":
+            mine = [one for one in seen if one[0] == job]
+            assert mine == [f"{job}{number}" for number in range(len(mine))]
+        if ordered:
+            assert seen == expected[: len(seen)]
+        if error is None:
+            assert sorted(seen) == expected
+        outcomes.append(None if error is None else type(error))
+    expected_error = asyncio.CancelledError if way == "cancel" else RuntimeError
+    assert set(outcomes[:-1]) == {expected_error}
+    assert len(outcomes) > 10
+
+
+@BOTH
+@KINDS
 @pytest.mark.parametrize("turns", range(6))
 async def test_leaving_that_is_cancelled_again_leaves_nothing(
     turns: int, kind: str, ordered: bool, sandbox: Sandbox, client: AsyncClient
@@ -1069,7 +1146,7 @@ async def test_leaving_that_is_cancelled_again_leaves_nothing(
     await settled(sandbox)
     assert source.drawn == drawn
     # The cancellation may have been thrown into the cleanup of the source itself.
-    assert source.is_closed or kind == "async generator"
+    assert source.is_closing
 
 
 @KINDS
