@@ -363,7 +363,7 @@ async def records_of(stream: Any, kind: str) -> AsyncIterator[FineTuningJobCheck
             yield record
 
 
-@settings(runs, max_examples=150)
+@settings(runs, max_examples=100)
 @given(
     sizes=st.lists(st.integers(1, 45), min_size=1, max_size=6),
     way=st.sampled_from(WAYS),

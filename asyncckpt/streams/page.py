@@ -103,8 +103,10 @@ class LazyRecords(Generic[RecordT]):
             self.parsed = self._made = self._to_records(self.parsed)
         return self._made
 
-    def first(self, number: int) -> LazyRecords[RecordT]:
-        """Return the first records, still not made."""
+    def first(self, number: int) -> list[RecordT] | LazyRecords[RecordT]:
+        """Return the first records, without making them."""
+        if self._made is not None:
+            return self._made[:number]
         return LazyRecords(self.parsed[:number], self._to_records)
 
     def __deepcopy__(self, memo: dict[int, object]) -> list[RecordT]:
@@ -161,7 +163,7 @@ class Page(Generic[RecordT]):
     def next_page_info(self) -> PageInfo | None:
         """Return how to request the page after this one; None if there is no cursor.
 
-        As in the official SDK, the last page has this as well; `has_next_page` tells.
+        As in the official SDK, the last page has this as well; use `has_next_page` to tell.
         """
         cursor = self._cursor()
         return None if cursor is None else PageInfo({"after": cursor})

@@ -957,14 +957,17 @@ async def test_the_first_failure_stops_the_other_jobs(ordered: bool) -> None:
     assert len(begun) <= 3
 
 
-async def test_the_first_failure_stops_the_other_jobs_before_it_is_raised() -> None:
+@pytest.mark.parametrize("error", [APIError("mine"), LookupError("mine")])
+async def test_the_first_failure_stops_the_other_jobs_before_it_is_raised(
+    error: Exception,
+) -> None:
     def fetch_of(job: object) -> Any:
         async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
             requests.append(job)
             for _ in range(5):
                 await asyncio.sleep(0)
             if job == "b" and cursor is not None:
-                raise APIError("mine")
+                raise error
             return page_of(f"{job}{0 if cursor is None else int(cursor[1:]) + 1}", more=True)
 
         return fetch
@@ -977,7 +980,7 @@ async def test_the_first_failure_stops_the_other_jobs_before_it_is_raised() -> N
         await asyncio.sleep(0)
     # The failure waits in the queue; the other job was cancelled meanwhile.
     assert len(requests) <= 6
-    with pytest.raises(APIError, match="mine"):
+    with pytest.raises(type(error), match="mine"):
         _ = [record async for record in records]
 
 

@@ -303,6 +303,14 @@ class TestEmptyPages:  # rule 6
 
 
 class TestWalk:
+    async def test_a_page_that_is_cut_keeps_the_records_that_were_made(self) -> None:
+        lazy = LazyRecords([Item("a"), Item("b")], lambda parsed: [Item("z"), Item("y")])
+        current = attrs.evolve(page(), data=lazy)
+        made = current.data
+        first = await walk_over({None: current}, max_records=1).next_page(ignore)
+        assert first.data == [Item("z")]
+        assert first.data[0] is made[0]
+
     @pytest.mark.parametrize("length", [1, 2])
     async def test_a_page_that_is_cut_makes_no_records(self, length: int) -> None:
         def make(parsed: Sequence[HasId]) -> list[Item]:
