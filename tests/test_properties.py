@@ -25,6 +25,7 @@ from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.faults import Fault
 
 from support.faults_table import TABLE
+from support.leftovers import strays
 
 runs = settings(
     max_examples=60,
@@ -142,21 +143,6 @@ async def at_rest(sandbox: Sandbox, *, connections: bool) -> None:
                 await asyncio.sleep(0)
     except TimeoutError:
         pytest.fail(f"left: {strays()} {sandbox.stats}")
-
-
-def belongs_to_sandbox(task: asyncio.Task[Any]) -> bool:
-    code = getattr(task.get_coro(), "cr_code", None)
-    return code is not None and (
-        "web_protocol" in code.co_filename or code.co_name == "_accept_connection2"
-    )
-
-
-def strays() -> list[asyncio.Task[Any]]:
-    return [
-        task
-        for task in asyncio.all_tasks()
-        if task is not asyncio.current_task() and not belongs_to_sandbox(task)
-    ]
 
 
 @contextlib.contextmanager
@@ -306,7 +292,7 @@ def test_many_lists_are_what_the_server_has_or_documented_errors(
         max_size=4,
     ),
 )
-def test_with_retries_enough_nothing_is_missing_or_doubled(
+def test_with_enough_retries_nothing_is_missing_or_repeated(
     sizes: list[int], concurrency: int, in_order: bool, orders: list[Ordered]
 ) -> None:
     # No request can meet more faults than there are; of a reset before the headers it takes two.
@@ -375,7 +361,7 @@ async def records_of(stream: Any, kind: str) -> AsyncIterator[FineTuningJobCheck
     in_block=st.booleans(),
     eager_tasks=st.booleans(),
 )
-def test_whoever_leaves_at_any_moment_has_a_beginning_and_leaves_nothing(
+def test_leaving_at_any_moment_skips_no_record_and_leaves_nothing(
     sizes: list[int],
     way: str,
     kind: str,

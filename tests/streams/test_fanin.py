@@ -158,7 +158,7 @@ class Source:
 
 KINDS = pytest.mark.parametrize("kind", ["generator", "async generator"])
 
-# What comes out.
+# Records.
 
 
 @BOTH
@@ -222,7 +222,7 @@ async def test_a_job_that_comes_twice_is_listed_twice(
 
 
 @BOTH
-async def test_jobs_without_records_are_passed_over(
+async def test_jobs_without_records_are_skipped(
     ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     jobs = [
@@ -263,13 +263,13 @@ async def test_two_streams_of_one_client_do_not_mix(sandbox: Sandbox, client: As
     assert seen == [served(sandbox, first), served(sandbox, second)]
 
 
-# How far it runs ahead.
+# How far it fetches ahead.
 
 
 @BOTH
 @KINDS
 @pytest.mark.parametrize(("concurrency", "records"), [(1, 1), (2, 30), (4, 1), (10, 1)])
-async def test_jobs_are_drawn_no_further_ahead_than_said(
+async def test_jobs_are_drawn_no_further_ahead_than_documented(
     ordered: bool, kind: str, concurrency: int, records: int, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     jobs = [sandbox.add_job(checkpoints=records, status="succeeded") for _ in range(40)]
@@ -309,7 +309,7 @@ async def test_a_consumer_that_stops_stops_the_requests(
 
 
 @BOTH
-async def test_it_is_as_concurrent_as_it_may_be(
+async def test_it_uses_all_of_its_concurrency(
     ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     sandbox.inject(faults.Hang(), times=None)
@@ -328,7 +328,7 @@ async def test_it_is_as_concurrent_as_it_may_be(
 
 
 @BOTH
-async def test_jobs_are_served_in_turn(
+async def test_jobs_are_listed_in_turn(
     ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     jobs = [sandbox.add_job(checkpoints=30, status="succeeded") for _ in range(30)]
@@ -340,7 +340,7 @@ async def test_jobs_are_served_in_turn(
     assert max(abs(finished.index(job) - place) for place, job in enumerate(jobs)) <= 12
 
 
-# What goes wrong.
+# Failures.
 
 
 def fail(sandbox: Sandbox, job: str, page: int = 1) -> None:
@@ -406,7 +406,7 @@ async def test_failures_are_collected(ordered: bool, sandbox: Sandbox, leaks: No
 
 @BOTH
 @pytest.mark.parametrize("kind", ["function", "coroutine function"])
-async def test_failures_are_told(
+async def test_failures_are_passed_to_the_callable(
     kind: str, ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     told: list[JobFailure] = []
@@ -424,7 +424,7 @@ async def test_failures_are_told(
     assert stream.progress.jobs_failed == 2
 
 
-async def test_what_a_plain_callable_returns_is_of_no_matter(
+async def test_what_a_plain_callable_returns_is_ignored(
     sandbox: Sandbox, client: AsyncClient
 ) -> None:
     counted: Any = iter(range(10)).__next__
@@ -1212,7 +1212,7 @@ async def test_it_is_read_once(ordered: bool, sandbox: Sandbox, client: AsyncCli
             aiter(begun)
 
 
-# What it is told, and what it tells.
+# Arguments and progress.
 
 
 @pytest.mark.parametrize(
@@ -1244,7 +1244,7 @@ async def test_a_single_record_is_not_several(sandbox: Sandbox, client: AsyncCli
         ({"extra_headers": {"a b": "c"}}, ValueError),
     ],
 )
-def test_wrong_options_are_refused_at_the_call(option: Any, error: type[Exception]) -> None:
+def test_invalid_options_raise_at_the_call(option: Any, error: type[Exception]) -> None:
     client = AsyncClient(api_key="sk-1")
     with pytest.raises(error):
         many(client, [], **option)

@@ -1,4 +1,4 @@
-"""Whoever leaves a list early leaves nothing behind, however and whenever; long lists stay small.
+"""Leaving a stream early leaves nothing behind, and long lists need little memory.
 
 The exits run in a process of their own, with Python's development mode and warnings as errors, so
 that what only shows at the end of a process shows as well. It prints nothing when all is well.
@@ -14,230 +14,53 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import asyncckpt
 from asyncckpt import APIError, FanIn, Pager
 from asyncckpt.resources.jobs import AsyncCheckpoints
 from asyncckpt.testing import Sandbox, faults
 
+from support import leaving_program
 from support.servers import Talk, serving
 
 RECORDS = 100_000
 
-PROGRAM = '''
-import asyncio
-import contextlib
-import gc
-import random
-import sys
-
-from asyncckpt.testing import Sandbox
-
-RECORDS = 60
-PAGE = 10
+PROGRAM = Path(leaving_program.__file__)
+PATHS = [Path(asyncckpt.__file__).parents[1], PROGRAM.parents[1]]
 
 
-def records_of(client, sandbox, kind):
-    checkpoints = client.fine_tuning.jobs.checkpoints
-    if kind == "list":
-        return checkpoints.list(sandbox.job_ids[0], limit=PAGE, prefetch=2)
-    return checkpoints.list_many(
-        sandbox.job_ids, concurrency=3, limit=PAGE, ordered=kind == "ordered"
-    )
-
-
-async def read(client, sandbox, kind, count=-1, on_last=None, tidy=False):
-    """Read `count` records, and then do something."""
-    seen = 0
-    records = records_of(client, sandbox, kind)
-    async with contextlib.AsyncExitStack() as stack:
-        if tidy:
-            await stack.enter_async_context(records)
-        async for record in records:
-            seen += 1
-            if seen == count and on_last() == "break":
-                break
-
-
-async def by_break(client, sandbox, kind, draw):
-    tidy = draw.random() < 0.5
-    await read(client, sandbox, kind, draw.randint(1, RECORDS - 1), lambda: "break", tidy)
-    return tidy
-
-
-async def by_exception(client, sandbox, kind, draw):
-    def fail():
-        raise KeyError("mine")
-
-    tidy = draw.random() < 0.5
-    try:
-        await read(client, sandbox, kind, draw.randint(1, RECORDS - 1), fail, tidy)
-    except KeyError:
-        return tidy
-    raise AssertionError("the exception was swallowed")
-
-
-def some_moment(draw, usual):
-    return draw.uniform(0, usual)
-
-
-async def by_cancellation(client, sandbox, kind, draw):
-    loop = asyncio.get_running_loop()
-    reading = asyncio.create_task(read(client, sandbox, kind))
-    loop.call_later(some_moment(draw, USUAL[kind]), reading.cancel)
-    try:
-        await reading
-    except asyncio.CancelledError:
-        assert reading.cancelled()
-    return True
-
-
-async def by_timeout(client, sandbox, kind, draw):
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(some_moment(draw, USUAL[kind])):
-            await read(client, sandbox, kind)
-    return True
-
-
-async def by_dropping(client, sandbox, kind, draw):
-    iteration = aiter(records_of(client, sandbox, kind))
-    for _ in range(draw.randint(0, RECORDS - 1)):
-        await anext(iteration)
-    del iteration
-    return False
-
-
-async def by_closing_the_client(client, sandbox, kind, draw):
-    own = sandbox.client()
-
-    async def reading():
-        try:
-            await read(own, sandbox, kind)
-        except RuntimeError as error:
-            assert "this client is closed" in str(error), error
-
-    task = asyncio.create_task(reading())
-    closing = asyncio.Event()
-    asyncio.get_running_loop().call_later(some_moment(draw, USUAL[kind]), closing.set)
-    await closing.wait()
-    await own.aclose()
-    await task
-    return True
-
-
-WAYS = {
-    "break": by_break,
-    "exception": by_exception,
-    "cancellation": by_cancellation,
-    "timeout": by_timeout,
-    "dropping": by_dropping,
-    "closing": by_closing_the_client,
-}
-KINDS = ("list", "many", "ordered")
-USUAL = {}
-
-
-def is_of_the_server(coroutine):
-    code = getattr(coroutine, "cr_code", None)
-    return code is not None and (
-        "web_protocol" in code.co_filename or code.co_name == "_accept_connection2"
-    )
-
-
-def others():
-    """The tasks that are neither the program nor the sandbox."""
-    return [
-        task
-        for task in asyncio.all_tasks()
-        if task is not asyncio.current_task()
-        and not is_of_the_server(task.get_coro())
-    ]
-
-
-async def at_rest(sandbox, way):
-    """Wait until what was left is gone; that it goes is what is shown."""
-    try:
-        async with asyncio.timeout(10):
-            while others() or sandbox.stats.in_flight:
-                await asyncio.sleep(0)
-    except TimeoutError:
-        raise AssertionError(f"{way}: left {others()}, {sandbox.stats}") from None
-
-
-async def leave(way, times, seed):
-    draw = random.Random(f"{seed} {way}")
-    loop = asyncio.get_running_loop()
-    async with Sandbox(
-        jobs=3, checkpoints=RECORDS, statuses=("succeeded",), latency=(0.0, 0.004)
-    ) as sandbox:
-        async with sandbox.client(connection_limit=8) as client:
-            for kind in KINDS:
-                began = loop.time()
-                await read(client, sandbox, kind)
-                USUAL[kind] = loop.time() - began
-            for number in range(times):
-                kind = KINDS[number % 3]
-                if await WAYS[way](client, sandbox, kind, draw):
-                    # Nothing is left to be tidied up later.
-                    assert not others(), f"{way} of {kind}: left {others()}"
-                await at_rest(sandbox, way)
-                assert sandbox.stats.connections_open <= 8
-            # The client is as good as new.
-            seen = 0
-            async for record in client.fine_tuning.jobs.checkpoints.list_many(sandbox.job_ids):
-                seen += 1
-            assert seen == sum(len(sandbox.checkpoints_of(job)) for job in sandbox.job_ids)
-        async with asyncio.timeout(10):
-            while sandbox.stats.connections_open:
-                await asyncio.sleep(0)
-    gc.collect()
-
-
-asyncio.run(leave(sys.argv[1], int(sys.argv[2]), seed=1))
-gc.collect()
-'''
-
-
-def run(program: str, *arguments: str) -> str:
+def run(way: str, times: int) -> str:
+    """What the program prints, which is nothing unless it fails."""
     ran = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", program, *arguments],
+        [sys.executable, "-X", "dev", "-W", "error", str(PROGRAM), way, str(times)],
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
-        # In development mode asyncio complains of a busy machine.
-        env=os.environ | {"PYTHONASYNCIODEBUG": "0"},
+        # The same package and helpers as here.
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, PATHS))},
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("way", ["break", "exception", "cancellation", "timeout"])
+@pytest.mark.parametrize("way", ["break", "exception", "cancellation", "timeout", "closing"])
 def test_sixty_early_exits_leave_nothing(way: str) -> None:
-    assert run(PROGRAM, way, "60") == ""
+    assert run(way, 60) == ""
 
 
-@pytest.mark.parametrize("way", ["dropping", "closing"])
-def test_what_is_dropped_or_closed_leaves_nothing(way: str) -> None:
-    assert run(PROGRAM, way, "30") == ""
+@pytest.mark.parametrize("way", ["dropping", "closing the client"])
+def test_thirty_early_exits_leave_nothing(way: str) -> None:
+    assert run(way, 30) == ""
 
 
 def test_a_leak_would_be_seen() -> None:
-    broken = PROGRAM.replace(
-        "async def by_break(client, sandbox, kind, draw):",
-        "KEPT = []\n"
-        "async def by_break(client, sandbox, kind, draw):\n"
-        "    iteration = aiter(records_of(client, sandbox, kind))\n"
-        "    await anext(iteration)\n"
-        "    KEPT.append(iteration)\n"
-        "    KEPT.append(asyncio.create_task(asyncio.Event().wait()))\n"
-        "    return False\n",
-    ).replace("asyncio.timeout(10)", "asyncio.timeout(0.2)")
-    assert broken != PROGRAM
-    with pytest.raises(AssertionError, match="break: left"):
-        run(broken, "break", "3")
+    with pytest.raises(AssertionError, match="leaking: left"):
+        run("leaking", 3)
 
 
 Read = Callable[[AsyncCheckpoints, Sandbox], Awaitable[None]]
@@ -322,7 +145,7 @@ def is_ours(garbage: object) -> bool:
 
 @pytest.mark.parametrize("fault", [None, faults.Status(404), faults.Reset(), faults.RawBody(b"[")])
 @pytest.mark.parametrize("kind", READS)
-async def test_nothing_is_left_to_the_garbage_collector(
+async def test_reading_leaves_no_garbage(
     kind: str, fault: faults.Fault | None, sandbox: Sandbox, leaks: None
 ) -> None:
     if fault is not None:
@@ -333,7 +156,7 @@ async def test_nothing_is_left_to_the_garbage_collector(
 
 
 @pytest.mark.parametrize("kind", ["list", "list_many"])
-async def test_nothing_is_left_of_who_was_asking_for_a_key(
+async def test_a_reader_cancelled_while_it_asks_for_a_key_leaves_no_garbage(
     kind: str, sandbox: Sandbox, leaks: None
 ) -> None:
     asked = asyncio.Event()
@@ -356,7 +179,7 @@ async def test_nothing_is_left_of_who_was_asking_for_a_key(
 
 
 @pytest.mark.parametrize("kind", ["list", "list_many", "ordered"])
-async def test_nothing_is_left_of_a_key_callable_that_fails(
+async def test_a_key_callable_that_fails_leaves_no_garbage(
     kind: str, sandbox: Sandbox, leaks: None
 ) -> None:
     async def key() -> str:

@@ -107,8 +107,8 @@ class TestNextCursor:
 
 class TestRecordsAreMadeWhenTheyAreAskedFor:
     def made_by(self, make: Callable[[Sequence[HasId]], list[Item]]) -> Page[Item]:
-        unmade = LazyRecords([Item("a"), Item("b")], make)
-        return Page(unmade, True, "a", "b", "list", response=RESPONSE, fetch=no_fetch)
+        lazy = LazyRecords([Item("a"), Item("b")], make)
+        return Page(lazy, True, "a", "b", "list", response=RESPONSE, fetch=no_fetch)
 
     def test_the_way_on_is_known_before(self) -> None:
         def make(parsed: Sequence[HasId]) -> list[Item]:

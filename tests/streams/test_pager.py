@@ -251,7 +251,7 @@ class TestOrder:
         assert (pager.cursor, server.asked) == (None, [None, None])
 
     @pytest.mark.parametrize("prefetch", [0, 1, 5])
-    async def test_pages_without_records_are_gone_over(self, prefetch: int) -> None:
+    async def test_pages_without_records_are_skipped(self, prefetch: int) -> None:
         asked: list[str | None] = []
         fetch = scripted(
             {
@@ -342,7 +342,7 @@ class TestPrefetch:
             await turns(10)
             assert len(server.asked) == min(begun + prefetch, 8)
 
-    async def test_pages_that_are_ready_cost_no_wait_for_an_answer(self) -> None:
+    async def test_pages_that_are_ready_need_no_wait_for_a_response(self) -> None:
         server = Server([1] * 6)
         pages = server.pager(prefetch=2).pages()
         await anext(pages)
@@ -408,7 +408,7 @@ class TestPrefetch:
             report()
         assert ids == server.ids
 
-    async def test_a_fetch_may_answer_without_a_pause(self) -> None:
+    async def test_a_fetch_may_return_without_suspending(self) -> None:
         server = Server([1] * 50, turns=0)
         async for item in server.pager(prefetch=3):
             assert len(server.asked) <= min(int(item.id) + 1 + 3, 50)
@@ -490,7 +490,7 @@ class TestFailures:
         with pytest.raises(StopAsyncIteration):
             await anext(iteration)
 
-    async def test_a_failure_that_nobody_waits_for_is_dropped_in_silence(self) -> None:
+    async def test_a_failure_that_nobody_waits_for_is_ignored(self) -> None:
         server = Server([1, 1], failing=1)
         async with aclosing(server.pager().pages()) as pages:
             await anext(pages)
@@ -645,7 +645,7 @@ class TestMaxRecords:
 
         run(main)
 
-    async def test_a_cut_page_leads_on_behind_its_last_record(self) -> None:
+    async def test_a_cut_page_continues_after_its_last_record(self) -> None:
         server = Server([4, 4])
         (page,) = [page async for page in server.pager(max_records=3).pages()]
         assert [item.id for item in page.data] == ["0", "1", "2"]
@@ -661,7 +661,7 @@ class TestMaxRecords:
         (page,) = [page async for page in Server([4]).pager(max_records=4).pages()]
         assert (page.has_more, page.last_id) == (False, "3")
 
-    async def test_counts_anew_for_each_iteration(self) -> None:
+    async def test_each_iteration_counts_from_zero(self) -> None:
         pager = Server([2, 2]).pager(max_records=3)
         for _ in range(2):
             assert [item.id async for item in pager] == ["0", "1", "2"]
@@ -670,7 +670,7 @@ class TestMaxRecords:
 class TestCursor:
     @thorough
     @given(sizes, prefetches, latencies, st.integers(0, 40), st.booleans())
-    def test_resumes_right_behind_the_last_record(
+    def test_resumes_after_the_last_record(
         self, sizes: list[int], prefetch: int, latency: int, stop: int, by_page: bool
     ) -> None:
         async def main() -> None:
