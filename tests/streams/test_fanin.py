@@ -1013,6 +1013,9 @@ async def test_a_job_that_comes_after_the_first_failure_is_not_begun() -> None:
         async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
             requests.append(job)
             if job == "b":
+                for _ in range(5):
+                    # The third worker waits for the source by then.
+                    await asyncio.sleep(0)
                 asyncio.get_running_loop().call_soon(failed.set)
                 raise APIError("mine")
             await failed.wait()
@@ -1080,6 +1083,33 @@ def test_a_stream_that_is_open_in_another_generator_when_the_loop_ends(
     kept.clear()
     gc.collect()
     assert complaints == []
+
+
+@BOTH
+async def test_a_source_that_resists_being_closed_gives_no_more_jobs(ordered: bool) -> None:
+    def fetch_of(job: object) -> Any:
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
+            requests.append(job)
+            await asyncio.sleep(0)
+            return page_of(str(job), more=False)
+
+        return fetch
+
+    async def jobs() -> AsyncIterator[str]:
+        yield "a"
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        yield "b"
+
+    requests: list[object] = []
+    before = asyncio.all_tasks()
+    stream = fan_in(jobs(), fetch_of, ordered=ordered)
+    records = aiter(stream)
+    await anext(records)
+    async with asyncio.timeout(5):
+        await stream.aclose()
+    assert asyncio.all_tasks() == before
+    assert requests == ["a"]
 
 
 @BOTH
