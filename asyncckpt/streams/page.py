@@ -296,19 +296,18 @@ class PageWalk(Generic[RecordT]):
 
     def _follow(self, page: Page[RecordT]) -> None:
         """Set the cursor of the next page, or what is wrong with it."""
-        request, cursor = page.response.request, page._cursor()
-        self._cursor = cursor
+        self._cursor = cursor = page._cursor()
         if cursor is None:
-            self._dead_end = functools.partial(_no_cursor, request)
+            self._dead_end = functools.partial(_no_cursor, page.response.request)
             return
         if self._circles.is_closed_by(cursor):
-            raise _circle(cursor, request)
+            raise _circle(cursor, page.response.request)
         if page._parsed():
             self._empty_pages = 0
             return
         self._empty_pages += 1
         if self._empty_pages == MAX_EMPTY_PAGES:
-            self._dead_end = functools.partial(_too_many_empty_pages, cursor, request)
+            self._dead_end = functools.partial(_too_many_empty_pages, cursor, page.response.request)
 
 
 class _CircleCheck:

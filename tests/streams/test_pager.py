@@ -1136,6 +1136,25 @@ class TestClosing:
             await closing
         assert (server.cancelled, server.under_way) == (3, 0)
 
+    async def test_a_fetch_that_swallows_its_cancellation_fetches_no_more(self) -> None:
+        asked: list[str | None] = []
+
+        async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Item]:
+            asked.append(cursor)
+            if cursor is not None:
+                on_wire()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+            last_id = str(len(asked))
+            return await scripted({cursor: ([last_id], True, last_id)})(cursor, on_wire)
+
+        pager = Pager(fetch)
+        iteration = aiter(pager)
+        await anext(iteration)
+        closing = asyncio.create_task(pager.aclose())
+        await settle(closing.done)
+        assert asked == [None, "1"]
+
     async def test_by_what_the_fetch_calls(self) -> None:
         async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Item]:
             await pager.aclose()
