@@ -692,6 +692,22 @@ class TestCursor:
 
         run(main)
 
+    async def test_a_page_without_records_does_not_move_it(self) -> None:
+        pages = {None: (["a"], True, None), "a": ([], True, "x"), "x": (["b"], False, None)}
+        pager = Pager(scripted(pages))
+        assert [pager.cursor async for _ in pager.pages()] == ["a", "a", "b"]
+
+    @pytest.mark.parametrize("by_page", [False, True])
+    async def test_an_iteration_that_fails_at_once_is_back_at_after(self, by_page: bool) -> None:
+        server = Server([2, 2])
+        pager = server.pager(after="0")
+        assert [item.id async for item in pager] == server.ids[1:]
+        server.failing = 0
+        iteration: AsyncIterator[object] = pager.pages() if by_page else aiter(pager)
+        with pytest.raises(FailedError):
+            await anext(iteration)
+        assert pager.cursor == "0"
+
     async def test_each_use_starts_again_from_after(self) -> None:
         server = Server([2, 2, 2])
         pager = server.pager(after="0")
