@@ -430,7 +430,9 @@ class TestPrefetch:
     ) -> None:
         monkeypatch.setattr(retries, "_FIRST_BACKOFF", 60)
         monkeypatch.setattr(retries, "_LONGEST_BACKOFF", 60)
-        records = [{**sandbox_record(), "id": name} for name in "ab"]
+        records = [
+            {**sandbox_record(), "id": name, "fine_tuning_job_id": "ftjob-1"} for name in "ab"
+        ]
         body = json.dumps({"object": "list", "data": records, "has_more": True}).encode()
 
         async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
