@@ -76,6 +76,12 @@ class Decoder(Generic[_T]):
         self._pages_to_wait = 0
         self._next_wait = _FIRST_WAIT
 
+    def prepare(self) -> msgspec.json.Decoder[Any]:
+        """Build what parses the bodies, unless it is built already."""
+        if self._wire_decoder is None:
+            self._wire_decoder = msgspec.json.Decoder(_wire_class(self._type, self._unknown))
+        return self._wire_decoder
+
     def decode(self, content: bytes) -> _T:
         """Decode one body.
 
@@ -101,10 +107,8 @@ class Decoder(Generic[_T]):
             CutBodyError: The JSON ends too early.
             MismatchError: It is not JSON, or does not have the record's form.
         """
-        if self._wire_decoder is None:
-            self._wire_decoder = msgspec.json.Decoder(_wire_class(self._type, self._unknown))
         try:
-            return self._wire_decoder.decode(content)
+            return self.prepare().decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # There is an unknown field, or the body does not fit: this finds out which.
             return self._decode_thoroughly(content)
@@ -168,6 +172,10 @@ class ListDecoder(Generic[_T]):
     def __init__(self, list_type: type[ListBody], record_type: type[_T]) -> None:
         self._decoder = Decoder(list_type)
         self._records_type = list[record_type]  # type: ignore[valid-type]
+
+    def prepare(self) -> None:
+        """Build what parses the bodies, unless it exists; this takes about a millisecond."""
+        self._decoder.prepare()
 
     def parse(self, content: bytes) -> ListBody:
         """Check one body; its `data` are not records yet.

@@ -232,7 +232,13 @@ class ListFetch(Generic[RecordT]):
         first = self._call
         # The URL is in no variable, since error reports show those and it may hold a key.
         call = Call(with_after(first.url, cursor), first.account, first.options, first.counts)
-        return await send_for_job(self._session, call, self._job_id, self._to_page, on_wire)
+
+        def sent() -> None:
+            on_wire()
+            # While the server is working on the first page.
+            self._decoder.prepare()
+
+        return await send_for_job(self._session, call, self._job_id, self._to_page, sent)
 
     async def _after(self, cursor: str) -> Page[RecordT]:
         return await self(cursor, ignore)

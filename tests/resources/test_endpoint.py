@@ -10,11 +10,19 @@ from asyncckpt import (
     AsyncClient,
     BadRequestError,
     NotFoundError,
+    Response,
     UnprocessableEntityError,
     omit,
 )
+from asyncckpt.records.checkpoints import (
+    FineTuningJobCheckpoint,
+    ListFineTuningJobCheckpointsResponse,
+)
+from asyncckpt.records.codec import ListDecoder
+from asyncckpt.resources.endpoint import ListFetch
 from asyncckpt.testing import Sandbox, faults
 
+from support.exchanges import ScriptedExchange, ScriptedSession, call, response
 from support.servers import answering
 
 
@@ -220,13 +228,32 @@ async def test_an_unknown_option_names_the_closest_one(
     name: str, meant: str | None, client: AsyncClient
 ) -> None:
     jobs, options = client.fine_tuning.jobs, {name: None}
-    for call in (jobs.list, jobs.checkpoints.list, jobs.checkpoints.list_many):
-        first = [] if call == jobs.list else ["ftjob-1"] if call == jobs.checkpoints.list else [[]]
+    checkpoints = jobs.checkpoints
+    for method, first in (
+        (jobs.list, []),
+        (checkpoints.list, ["id"]),
+        (checkpoints.list_many, [[]]),
+    ):
         with pytest.raises(TypeError) as caught:
-            call(*first, **options)  # type: ignore[operator]
-        expected = f".{call.__name__}() got an unexpected keyword argument {name!r}"
+            method(*first, **options)  # type: ignore[operator]
+        expected = f".{method.__name__}() got an unexpected keyword argument {name!r}"
         assert str(caught.value).endswith(
             f"{expected}; did you mean {meant!r}?" if meant else expected
         )
     with pytest.raises(TypeError, match=f"retrieve.*{name}"):
         await jobs.retrieve("ftjob-1", **options)
+
+
+async def test_the_decoder_is_built_while_the_server_works_on_the_first_page() -> None:
+    prepared: list[bool] = []
+    decoder = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
+
+    async def respond() -> Response:
+        prepared.append(decoder._decoder._wire_decoder is not None)
+        return response(200, b'{"object": "list", "data": [], "has_more": false}')
+
+    session: Any = ScriptedSession(ScriptedExchange([respond]))
+    assert decoder._decoder._wire_decoder is None
+    page = await ListFetch(session, call(), decoder, None)(None, lambda: None)
+    assert page.data == []
+    assert prepared == [True]
