@@ -168,7 +168,15 @@ class AsyncClient:
             check_count("retry_budget", retry_budget, least=0)
         self._max_requests_per_second = max_requests_per_second
         self._retry_budget = retry_budget
-        self._session = _session_manager(session, connection_limit, ssl, trust_env, trace_configs)
+        self._session = _session_manager(
+            session,
+            connection_limit,
+            ssl,
+            trust_env,
+            trace_configs,
+            sends_authorization=not carries_credentials(extra_headers)
+            or "authorization" in map(str.lower, extra_headers),
+        )
         self._endpoint = Endpoint(
             session=self._session,
             account=self._new_account(_credentials(api_key, extra_headers)),
@@ -414,6 +422,8 @@ def _session_manager(
     ssl: tls.SSLContext | bool,
     trust_env: bool,
     trace_configs: Sequence[aiohttp.TraceConfig],
+    *,
+    sends_authorization: bool,
 ) -> SessionManager:
     if connection_limit is not None:
         check_count("connection_limit", connection_limit, least=1)
@@ -427,7 +437,7 @@ def _session_manager(
     # Importing aiohttp takes most of the time of an import, and records do not need it.
     from asyncckpt.transport.session import SessionManager, check_session
 
-    check_session(session, ssl, trace_configs)
+    check_session(session, ssl, trace_configs, sends_authorization=sends_authorization)
     return SessionManager(
         session=session,
         connection_limit=connection_limit or DEFAULT_CONNECTION_LIMIT,

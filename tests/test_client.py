@@ -423,7 +423,7 @@ async def test_a_lent_sessions_limit_is_kept(sandbox: Sandbox, leaks: None) -> N
 @pytest.mark.parametrize(
     ("timeout", "message"),
     [
-        (Timeout(total=0.1, read=None), "No complete answer within 0.1 s"),
+        (Timeout(total=0.1, read=None), "No complete response within 0.1 s"),
         (Timeout(total=None, read=0.1), "The server was silent for 0.1 s"),
         (0.1, "0.1 s"),
     ],

@@ -1,4 +1,4 @@
-"""Turns responses into exceptions."""
+"""Turns responses into exceptions whose messages are bounded and printable."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from asyncckpt.errors import (
     UnprocessableEntityError,
 )
 from asyncckpt.messages import Response
+from asyncckpt.protocol.secrets import KEPT_OF_A_BODY
 
-_SHOWN_OF_A_BODY: Final = 500
+SHOWN_OF_A_BODY: Final = 500
+"""How much of a body an error's message shows, in characters."""
+
 _STATUS_ERRORS: Final[Mapping[int, type[APIStatusError]]] = {
     400: BadRequestError,
     401: AuthenticationError,
@@ -39,7 +42,7 @@ class BodyTooLongError(Exception):
     """The body is longer than allowed.
 
     Attributes:
-        response: The answer, with as much of the body as is allowed.
+        response: The response, with as much of the body as is allowed.
     """
 
     def __init__(self, message: str, response: Response) -> None:
@@ -48,12 +51,14 @@ class BodyTooLongError(Exception):
 
 
 def status_error(response: Response) -> APIStatusError:
-    """The exception for an answer that is not a success, with the API's own words."""
+    """Return the exception for a response that is not a success, with the API's own words.
+
+    The exception keeps the response as it is; `asyncckpt.protocol.secrets.masked` bounds it.
+    """
     body = _error_body(response)
-    message = body.get("message") if isinstance(body, dict) else None
-    if not isinstance(message, str) or not message:
-        text = " ".join(response.text[: 10 * _SHOWN_OF_A_BODY].split())
-        message = _bounded(text) if text else "the server gave no reason"
+    said = body.get("message") if isinstance(body, dict) else None
+    message = printable(said) if isinstance(said, str) else ""
+    message = message or printable(_excerpt(response)) or "the server gave no reason"
     kind = _STATUS_ERRORS.get(response.status_code)
     if kind is None:
         kind = InternalServerError if response.status_code >= 500 else APIStatusError
@@ -61,25 +66,65 @@ def status_error(response: Response) -> APIStatusError:
 
 
 def _error_body(response: Response) -> dict[str, object] | str | None:
-    """The API's error object; what else was sent in its place; or its text, or None for nothing."""
+    """Return the API's error object, or what was sent in its place, or None for an empty body."""
     try:
-        body = msgspec.json.decode(response.content, type=dict[str, object])
+        # What is cut here is malformed, so that the object is bounded too.
+        excerpt = response.content[:KEPT_OF_A_BODY]
+        body = msgspec.json.decode(excerpt, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _bounded(response.text) or None
+        return _bounded(_excerpt(response), SHOWN_OF_A_BODY) or None
     error = body.get("error")
     return cast("dict[str, object]", error) if isinstance(error, dict) else body
 
 
 def validation_error(response: Response, problem: str, path: str) -> APIResponseValidationError:
-    """The exception for a success that does not hold what the API promises."""
-    piece = _bounded(response.text)
-    message = f"The server's answer is not what the API describes: {problem} at {path}"
+    """Return the exception for a success that does not hold what the API promises.
+
+    The exception keeps the response as it is; `asyncckpt.protocol.secrets.masked` bounds it.
+
+    Args:
+        response: The response.
+        problem: What is wrong.
+        path: Where in the body, as a JSON path.
+    """
+    excerpt = _excerpt(response)
+    message = (
+        f"The server's response is not what the API describes: {printable(problem)} "
+        f"at {printable(path)}"
+    )
     content_type = response.headers.get("content-type", "none")
     if "json" not in content_type:
-        message += f"; its content type is {content_type[:100]}"
-    message += f"; request {response.request_id or 'without an id'}; body begins {piece[:120]!r}"
-    return APIResponseValidationError(message, response=response, body=piece, path=path)
+        message += f"; its content type is {printable(content_type, 100)}"
+    request_id = printable(response.request_id or "without an id", 100)
+    begins = printable(excerpt[:120], 120)
+    message += f"; request {request_id}; body begins {begins!r}"
+    body = _bounded(excerpt, SHOWN_OF_A_BODY)
+    return APIResponseValidationError(message, response=response, body=body, path=path)
 
 
-def _bounded(text: str) -> str:
-    return text if len(text) <= _SHOWN_OF_A_BODY else text[:_SHOWN_OF_A_BODY] + "…"
+def printable(text: str, most: int = SHOWN_OF_A_BODY) -> str:
+    """Return a text that is safe to show: on one line, printable, and bounded.
+
+    Args:
+        text: The text.
+        most: How many characters to keep. A longer text ends with an ellipsis.
+
+    Returns:
+        The text with a single space for every run of white space, and the replacement character
+        U+FFFD for every other character that does not print, such as control characters, lone
+        surrogates, and marks that change the direction of writing.
+    """
+    # A text may begin with any amount of white space; what is past this is not looked for.
+    shown = " ".join(text[: 10 * most].split())
+    if not shown.isprintable():
+        shown = "".join(character if character.isprintable() else "\ufffd" for character in shown)
+    return _bounded(shown, most)
+
+
+def _excerpt(response: Response) -> str:
+    """Return the beginning of the body as text, not of the whole body."""
+    return response.content[:KEPT_OF_A_BODY].decode("utf-8", "replace")
+
+
+def _bounded(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + "…"

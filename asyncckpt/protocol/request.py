@@ -11,7 +11,7 @@ QueryValue: TypeAlias = str | int | float | Mapping[str, object] | Sequence[obje
 """The value of a query parameter; None leaves it out. See `encode_query` for how it is encoded."""
 
 # RFC 3986, section 3.3; with the percent sign, for what is encoded already stays so.
-_PATH_CHARACTERS: Final = "/:@!$&'()*+,;=-._~%"
+PATH_CHARACTERS: Final = "/:@!$&'()*+,;=-._~%"
 
 
 def parse_base_url(base_url: object) -> tuple[str, dict[str, str]]:
@@ -40,7 +40,7 @@ def parse_base_url(base_url: object) -> tuple[str, dict[str, str]]:
         raise ValueError("base_url must not carry credentials; use api_key or default_headers")
     if parts.fragment:
         raise ValueError("base_url must not have a #fragment")
-    path = quote(parts.path.rstrip("/"), safe=_PATH_CHARACTERS)
+    path = quote(parts.path.rstrip("/"), safe=PATH_CHARACTERS)
     bare = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     check_query("base_url", query)

@@ -22,7 +22,7 @@ from asyncckpt.options import RequestOptions
 from asyncckpt.protocol.failures import BodyTooLongError, status_error, validation_error
 from asyncckpt.protocol.headers import PUBLIC_HEADERS
 from asyncckpt.protocol.redirects import MAX_REDIRECTS, redirect_of
-from asyncckpt.protocol.secrets import masked, secrets_in
+from asyncckpt.protocol.secrets import masked, masked_request, secrets_in
 from asyncckpt.transport.account import Account
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ async def make_attempt(exchange: Exchange, call: Call, on_wire: Callable[[], Non
     except BodyTooLongError as error:
         return _judged(error.response, call, exchange, str(error))
     except APIError as error:
-        return Attempt(_bare(error))
+        return Attempt(_without_secrets(error, call, exchange))
     except Exception as error:
         if exchange.is_closed:
             interruption: BaseException = RuntimeError(CLOSED)
@@ -94,7 +94,8 @@ async def make_attempt(exchange: Exchange, call: Call, on_wire: Callable[[], Non
             from asyncckpt.transport.exchange import translated
 
             request = Request("GET", call.url)
-            return Attempt(_bare(translated(error, call.options.timeout, request)))
+            lost = translated(error, call.options.timeout, request)
+            return Attempt(_without_secrets(lost, call, exchange))
     except BaseException as error:
         # Raised again below, outside of the frames that hold headers.
         interruption = _bare(error)
@@ -121,14 +122,25 @@ def _bare(error: _ErrorT) -> _ErrorT:
     return error.with_traceback(None)
 
 
+def _without_secrets(error: APIError, call: Call, exchange: Exchange) -> APIError:
+    if error.request is not None:
+        # A redirect may have led to a URL with a secret in it.
+        error.request = masked_request(error.request, _secrets(call, exchange))
+    return _bare(error)
+
+
 def redacted(response: Response, call: Call, exchange: Exchange) -> Response:
     """Return the response with every secret of the call masked, should the server repeat one."""
-    secrets = [
+    return masked(response, _secrets(call, exchange))
+
+
+def _secrets(call: Call, exchange: Exchange) -> list[str]:
+    return [
         *call.account.credentials.secrets,
         *secrets_in(call.options.headers, call.url),
-        *secrets_in(exchange.session_headers, ""),
+        *secrets_in(exchange.session_headers_for(call.url), ""),
+        *exchange.secrets,
     ]
-    return masked(response, secrets)
 
 
 async def _final_response(exchange: Exchange, call: Call, on_wire: Callable[[], None]) -> Response:
@@ -174,7 +186,7 @@ async def _followed(
             break
         if not redirect.same_origin:
             headers = PUBLIC_HEADERS
-            _check_session_may_leave(exchange, response.request)
+            _check_session_may_leave(exchange, redirect.url, response.request)
         url = redirect.url
         response = await exchange.get(
             url,
@@ -189,11 +201,11 @@ async def _followed(
     )
 
 
-def _check_session_may_leave(exchange: Exchange, request: Request) -> None:
-    if secrets_in(exchange.session_headers, ""):
+def _check_session_may_leave(exchange: Exchange, url: str, request: Request) -> None:
+    if secrets_in(exchange.session_headers_for(url), ""):
         raise APIConnectionError(
-            "Redirected to another origin, which would receive the headers or auth of the lent "
-            "session: lend a session without them, and pass default_headers to the client",
+            "Redirected to another origin, which would receive the headers, auth or cookies of the "
+            "lent session: lend a session without them, and pass default_headers to the client",
             request=request,
             is_final=True,
         )

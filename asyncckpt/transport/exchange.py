@@ -1,15 +1,12 @@
-"""One GET request and its answer, over aiohttp, in either of two ways.
+"""Makes one GET request and returns its response, over aiohttp.
 
-`SessionExchange` asks an `aiohttp.ClientSession`. It is for sessions that do something of their own
-with a request: lent ones, with traces, behind proxies, or replaced by a test's mock.
+There are two ways, with the same behavior and the same errors. Neither follows redirects.
 
-`PoolExchange` is for the client's own session when none of this is so. It takes a connection from
-the session's pool, writes the request, and reads the answer with aiohttp's protocol and parser;
-what it leaves out is the preparation of a request of any kind, with cookies, redirects,
-authentication and body, anew for each of thousands of requests that differ in a cursor. That is
-most of what a request costs on the client's side; `docs/benchmarks.md` has the figures.
+- `SessionExchange` uses the documented API of an `aiohttp.ClientSession`, and works with any.
+- `PoolExchange` is faster; see `asyncckpt.transport.pool`. It is for the client's own session, if
+  requests need neither tracing nor a proxy.
 
-Neither follows redirects. Both raise the same errors.
+`open_exchange` chooses one of them for a session.
 """
 
 from __future__ import annotations
@@ -17,28 +14,33 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextvars import ContextVar
 from typing import Final, Protocol
 
 import aiohttp
-from aiohttp.helpers import get_env_proxy_for_url
-from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from asyncckpt.errors import APIConnectionError, APITimeoutError
 from asyncckpt.messages import Request, Response
 from asyncckpt.options import Timeout
-from asyncckpt.protocol.failures import BodyTooLongError
+from asyncckpt.protocol.failures import BodyTooLongError, printable
+from asyncckpt.transport.pool import NOT_HTTP, Guard, Internals, Pool, own_key
+from asyncckpt.transport.proxies import Proxy, proxy_for
 
-__all__ = ["Exchange", "PoolExchange", "SessionExchange", "is_mocked"]
+__all__ = [
+    "Exchange",
+    "PoolExchange",
+    "SessionExchange",
+    "open_exchange",
+    "translated",
+    "wire_trace",
+]
 
 _REQUEST_OF_AIOHTTP: Final = vars(aiohttp.ClientSession)["_request"]
+_SHOWN_OF_A_REASON: Final = 500
 
-
-def is_mocked() -> bool:
-    """Whether a test has put something in place of aiohttp's requests, as aioresponses does."""
-    return vars(aiohttp.ClientSession)["_request"] is not _REQUEST_OF_AIOHTTP
+_on_wire: Final[ContextVar[Callable[[], None] | None]] = ContextVar("on_wire", default=None)
 
 
 class Exchange(Protocol):
@@ -51,7 +53,16 @@ class Exchange(Protocol):
 
     @property
     def session_headers(self) -> Mapping[str, str]:
-        """What a session adds to the headers of every request, wherever it goes."""
+        """The headers that the session adds to every request, wherever it goes."""
+        ...
+
+    @property
+    def secrets(self) -> Iterable[str]:
+        """Secrets that the exchange itself sends, such as the credentials of a proxy."""
+        ...
+
+    def session_headers_for(self, url: str) -> Mapping[str, str]:
+        """Return the headers that the session adds to a request to a URL, cookies included."""
         ...
 
     def get(
@@ -62,38 +73,105 @@ class Exchange(Protocol):
         timeout: Timeout,
         max_body_bytes: int,
         on_wire: Callable[[], None],
-        fresh: bool,
+        fresh: bool = False,
     ) -> Coroutine[object, object, Response]:
-        """Make one GET request, and read the answer to its end.
+        """Make one GET request, and read the response to its end.
 
         Args:
             url: The absolute URL, encoded.
             headers: The headers of the request.
             timeout: How long it may take.
             max_body_bytes: How long the decompressed body may be.
-            on_wire: Called when the request has been written to a connection.
-            fresh: Whether to use a new connection.
+            on_wire: Called when the request was written to a connection; again if it is written to
+                another one.
+            fresh: Whether to use a new connection, which is closed afterwards.
 
         Raises:
-            APIConnectionError: No answer came, or not a whole one.
+            APIConnectionError: There was no response, or not a complete one.
             APITimeoutError: It took too long.
             BodyTooLongError: The body is longer than allowed.
         """
         ...
 
 
+def open_exchange(
+    session: aiohttp.ClientSession,
+    *,
+    is_lent: bool,
+    uses_env_proxies: bool = False,
+    has_traces: bool = False,
+) -> Exchange:
+    """Choose the exchange for a session, when the session is first used.
+
+    Args:
+        session: The session. If it is not lent, its `trace_configs` contain `wire_trace()`.
+        is_lent: Whether the session belongs to the caller.
+        uses_env_proxies: Whether to take proxies from the environment. A session that does so by
+            itself (`trust_env`) would send credentials of a netrc file instead of the key.
+        has_traces: Whether the caller traces requests.
+    """
+    if vars(aiohttp.ClientSession)["_request"] is not _REQUEST_OF_AIOHTTP:
+        # A test has replaced aiohttp's requests, as aioresponses does: nothing goes over a wire.
+        return SessionExchange(session)
+    internals = Internals(session)
+    documented = SessionExchange(
+        session,
+        internals=internals,
+        has_wire_trace=not is_lent,
+        uses_env_proxies=uses_env_proxies,
+    )
+    if is_lent or uses_env_proxies or has_traces or not internals.is_usable:
+        return documented
+    return PoolExchange(session, internals, documented)
+
+
+def wire_trace() -> aiohttp.TraceConfig:
+    """Return the tracing hook that tells `SessionExchange` when a request is on the wire."""
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(_call_on_wire)
+    return config
+
+
+async def _call_on_wire(*_: object) -> None:
+    on_wire = _on_wire.get()
+    if on_wire is not None:
+        on_wire()
+
+
 class SessionExchange:
-    """Makes requests through the front door of a session.
+    """Makes requests through the documented API of a session.
+
+    A session of the client's own tells through `wire_trace` when a request is on the wire. A lent
+    session has no documented way to do so for a single request: there, the `Guard` of the pool
+    tells; without it, the request is taken to be on the wire one iteration of the event loop
+    after it began, which is right whenever a connection is open.
 
     Args:
         session: The session.
-        uses_env_proxies: Whether to take proxies from the environment. A session that does so by
-            itself takes credentials from a netrc file too, beside the key.
+        internals: The undocumented parts of aiohttp; None for a session that does not use them.
+        has_wire_trace: Whether the session has the hook of `wire_trace`.
+        uses_env_proxies: Whether to take proxies from the environment.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, *, uses_env_proxies: bool = False) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        internals: Internals | None = None,
+        has_wire_trace: bool = False,
+        uses_env_proxies: bool = False,
+    ) -> None:
         self._session = session
+        self._internals = internals
+        self._guard = None if internals is None else Guard(session, internals)
+        self._has_wire_trace = has_wire_trace
         self._uses_env_proxies = uses_env_proxies
+        self._proxies: dict[URL, Proxy | None] = {}
+
+    @property
+    def is_closed(self) -> bool:
+        """See `Exchange.is_closed`."""
+        return self._session.closed
 
     @property
     def session_headers(self) -> Mapping[str, str]:
@@ -103,9 +181,22 @@ class SessionExchange:
         return {**self._session.headers, **added}
 
     @property
-    def is_closed(self) -> bool:
-        """See `Exchange.is_closed`."""
-        return self._session.closed
+    def secrets(self) -> Iterable[str]:
+        """See `Exchange.secrets`."""
+        headers = [proxy.headers for proxy in self._proxies.values() if proxy is not None]
+        return [value for sent in headers for value in sent.values()]
+
+    def session_headers_for(self, url: str) -> Mapping[str, str]:
+        """See `Exchange.session_headers_for`."""
+        try:
+            cookies = self._session.cookie_jar.filter_cookies(URL(url, encoded=True))
+        except ValueError:
+            # A host that cannot be looked up; the request will fail.
+            return self.session_headers
+        if not cookies:
+            return self.session_headers
+        sent = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
+        return {**self.session_headers, "Cookie": sent}
 
     async def get(
         self,
@@ -115,60 +206,125 @@ class SessionExchange:
         timeout: Timeout,
         max_body_bytes: int,
         on_wire: Callable[[], None],
-        fresh: bool,
+        fresh: bool = False,
     ) -> Response:
         """See `Exchange.get`."""
         request = Request("GET", url)
-        # A session gives no sign of its own; on an open connection it writes without suspending.
-        asyncio.get_running_loop().call_soon(on_wire)
+        called = _on_wire.set(on_wire if self._has_wire_trace else None)
         try:
-            target = URL(url, encoded=True)
-            proxy, proxy_auth = self._proxy_for(target)
-            answer = await self._session.get(
-                target,
-                headers=headers,
-                timeout=_aiohttp_timeout(timeout),
-                allow_redirects=False,
-                raise_for_status=False,
-                proxy=proxy,
-                proxy_auth=proxy_auth,
-            )
+            arguments = request, headers, timeout, max_body_bytes, on_wire, fresh
             try:
-                body, is_whole = await _read(answer.content, max_body_bytes)
-            finally:
-                # Read to its end it has freed its connection; otherwise this closes that.
-                answer.close()
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+                return await self._get(URL(url, encoded=True), *arguments)
+            except BodyTooLongError:
+                raise
+            except Exception as error:
+                if self._internals is None or self._internals.is_network_error(error):
+                    raise
+                # It may come from the internals that the guard uses: try once more without.
+                self._internals.give_up(error)
+            return await self._get(URL(url, encoded=True), *arguments)
+        except BodyTooLongError:
+            raise
+        except Exception as error:
+            if self._session.closed:
+                raise RuntimeError("the aiohttp.ClientSession is closed") from None
             raise translated(error, timeout, request) from None
-        return _response(answer.status, answer.headers, body, request, is_whole)
+        finally:
+            _on_wire.reset(called)
 
-    def _proxy_for(self, url: URL) -> tuple[URL | None, aiohttp.BasicAuth | None]:
-        if not self._uses_env_proxies:
-            return None, None
+    async def _get(
+        self,
+        url: URL,
+        request: Request,
+        headers: Mapping[str, str],
+        timeout: Timeout,
+        max_body_bytes: int,
+        on_wire: Callable[[], None],
+        fresh: bool,
+    ) -> Response:
+        options: dict[str, object] = {}
+        if fresh and self._internals is not None:
+            options["server_hostname"] = own_key(url)
+            headers = {**headers, "Connection": "close"}
+        if self._guard is not None and self._guard.is_usable:
+            on_wire_of_guard = None if self._has_wire_trace else on_wire
+            authorization = None
+            if self._session.trust_env:
+                # aiohttp refuses this header if a netrc file names the host.
+                headers = dict(headers)
+                authorization = headers.pop("Authorization", None)
+            options["middlewares"] = self._guard.middlewares(on_wire_of_guard, fresh, authorization)
+        elif not self._has_wire_trace:
+            asyncio.get_running_loop().call_soon(on_wire)
+        proxy = self._proxy_for(url)
+        if proxy is not None:
+            options["proxy"] = proxy.url
+            if url.scheme == "https":
+                options["proxy_headers"] = proxy.headers
+            else:
+                headers = {**headers, **proxy.headers}
+        response = await self._session.get(
+            url,
+            headers=headers,
+            timeout=_aiohttp_timeout(timeout),
+            allow_redirects=False,
+            raise_for_status=False,
+            **options,  # type: ignore[arg-type]
+        )
         try:
-            return get_env_proxy_for_url(url)
-        except LookupError:
-            return None, None
+            body, is_whole = await _read(response.content, max_body_bytes)
+        finally:
+            # A response that was read to its end has returned its connection to the pool already.
+            response.close()
+        return _response(response.status, response.headers, body, request, is_whole)
+
+    def _proxy_for(self, url: URL) -> Proxy | None:
+        if not self._uses_env_proxies:
+            return None
+        origin = url.origin()
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_for(origin)
+        return self._proxies[origin]
 
 
 class PoolExchange:
     """Makes requests on the connections of a session's pool.
 
+    It uses the documented exchange for good once the internals of aiohttp fail.
+
     Args:
         session: The session that owns the pool.
+        internals: The undocumented parts of aiohttp.
+        documented: What to use if they fail.
     """
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, internals: Internals, documented: SessionExchange
+    ) -> None:
         self._session = session
-        self.session_headers: Mapping[str, str] = {}
-        self._origins: dict[str, aiohttp.ClientRequest] = {}
-        self._used: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
+        self._internals = internals
+        self._pool = Pool(session, internals)
+        self._documented = documented
 
     @property
     def is_closed(self) -> bool:
         """See `Exchange.is_closed`."""
         return self._session.closed
 
+    @property
+    def session_headers(self) -> Mapping[str, str]:
+        """See `Exchange.session_headers`; the client's own session adds none."""
+        return {}
+
+    @property
+    def secrets(self) -> Iterable[str]:
+        """See `Exchange.secrets`."""
+        return ()
+
+    def session_headers_for(self, url: str) -> Mapping[str, str]:
+        """See `Exchange.session_headers_for`."""
+        return {}
+
     async def get(
         self,
         url: str,
@@ -177,97 +333,46 @@ class PoolExchange:
         timeout: Timeout,
         max_body_bytes: int,
         on_wire: Callable[[], None],
-        fresh: bool,
+        fresh: bool = False,
     ) -> Response:
         """See `Exchange.get`."""
-        request = Request("GET", url)
-        try:
-            async with asyncio.timeout(timeout.total):
-                origin, message = self._prepare(url, headers)
-                connection, answer, payload = await self._ask(origin, message, timeout, on_wire)
-                try:
-                    body, is_whole = await _read(payload, max_body_bytes)
-                except BaseException:
-                    connection.close()
-                    raise
-                # What is not read to its end is not fit for another request; release() knows.
-                connection.release()
-        except (
-            TimeoutError,
-            aiohttp.ClientError,
-            HttpProcessingError,
-            OSError,
-            ValueError,
-        ) as error:
-            raise translated(error, timeout, request) from None
-        return _response(answer.code, answer.headers, body, request, is_whole)
-
-    def _prepare(self, url: str, headers: Mapping[str, str]) -> tuple[aiohttp.ClientRequest, bytes]:
-        """What the pool finds a connection by, and the request as it goes over it (RFC 9112)."""
-        end_of_origin = url.index("/", url.index("//") + 2)
-        origin = self._origins.get(url[:end_of_origin])
-        if origin is None:
-            loop = asyncio.get_running_loop()
-            origin = aiohttp.ClientRequest(
-                "GET", URL(url[:end_of_origin]), loop=loop, session=self._session
-            )
-            self._origins[url[:end_of_origin]] = origin
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        if not any(name.lower() == "host" for name in headers):
-            lines = f"Host: {origin.headers['Host']}\r\n{lines}"
-        return origin, f"GET {url[end_of_origin:]} HTTP/1.1\r\n{lines}\r\n".encode()
-
-    async def _ask(
-        self,
-        origin: aiohttp.ClientRequest,
-        message: bytes,
-        timeout: Timeout,
-        on_wire: Callable[[], None],
-    ) -> tuple[aiohttp.connector.Connection, aiohttp.http.RawResponseMessage, aiohttp.StreamReader]:
-        """Send the request, and read the head of the answer."""
-        while True:
-            connection = await self._connect(origin, timeout)
-            protocol, transport = connection.protocol, connection.transport
-            if protocol is None or transport is None:
-                raise aiohttp.ServerDisconnectedError
-            was_used = protocol in self._used
-            if not was_used:
-                self._used.add(protocol)
+        if self._internals.is_usable:
+            request = Request("GET", url)
             try:
-                protocol.set_response_params(read_until_eof=True, read_timeout=timeout.read)
-                protocol.start_timeout()
-                transport.write(message)
-                on_wire()
-                while True:
-                    answer, payload = await protocol.read()
-                    # 101 is final: nothing else follows it (RFC 9110, section 15.2.2).
-                    if answer.code >= 200 or answer.code == 101:
-                        return connection, answer, payload
-            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-                connection.close()
-                if not was_used:
-                    raise
-                # A server may close an idle connection at any time (RFC 9112, section 9.3.1).
-            except BaseException:
-                connection.close()
+                async with asyncio.timeout(timeout.total):
+                    reply = await self._pool.send(
+                        url, headers, _aiohttp_timeout(timeout), on_wire, fresh
+                    )
+                    try:
+                        body, is_whole = await _read(reply.content, max_body_bytes)
+                    except BaseException:
+                        reply.close()
+                        raise
+                    # It closes a connection on which the response was not read to its end.
+                    reply.release()
+                return _response(reply.status, reply.headers, body, request, is_whole)
+            except BodyTooLongError:
                 raise
+            except Exception as error:
+                if self._session.closed:
+                    raise RuntimeError("this client is closed; make a new AsyncClient") from None
+                if self._internals.is_network_error(error):
+                    raise translated(error, timeout, request) from None
+                self._internals.give_up(error)
+        return await self._documented.get(
+            url,
+            headers,
+            timeout=timeout,
+            max_body_bytes=max_body_bytes,
+            on_wire=on_wire,
+            fresh=fresh,
+        )
 
-    async def _connect(
-        self, origin: aiohttp.ClientRequest, timeout: Timeout
-    ) -> aiohttp.connector.Connection:
-        connector = self._session.connector
-        if connector is None or connector.closed:
-            raise RuntimeError("this client is closed; make a new AsyncClient")
-        try:
-            return await connector.connect(origin, traces=[], timeout=_aiohttp_timeout(timeout))
-        except TimeoutError as error:
-            raise aiohttp.ConnectionTimeoutError from error
 
-
-async def _read(payload: aiohttp.StreamReader, most: int) -> tuple[bytes, bool]:
-    """The body, and whether it is the whole; reading stops when it is longer than allowed."""
-    chunk = await payload.readany()
-    if payload.at_eof() and len(chunk) <= most:
+async def _read(content: aiohttp.StreamReader, most: int) -> tuple[bytes, bool]:
+    """Return the body and whether it is complete; stop reading when it is longer than allowed."""
+    chunk = await content.readany()
+    if content.at_eof() and len(chunk) <= most:
         return chunk, True
     chunks: list[bytes] = []
     size = 0
@@ -276,7 +381,7 @@ async def _read(payload: aiohttp.StreamReader, most: int) -> tuple[bytes, bool]:
         size += len(chunk)
         if size > most:
             return b"".join(chunks)[:most], False
-        chunk = await payload.readany()
+        chunk = await content.readany()
     return b"".join(chunks), True
 
 
@@ -300,22 +405,40 @@ def _aiohttp_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:
 
 
 def translated(error: Exception, timeout: Timeout, request: Request) -> APIConnectionError:
-    """The error that a caller sees.
+    """Return the exception that a caller sees for anything that went wrong inside a request.
 
-    It has no cause: exceptions of aiohttp carry the request's headers, and the key in them.
+    It has no cause: exceptions of aiohttp carry the headers of the request, and the key in them.
+    Besides `aiohttp.ClientError`, `OSError` and `TimeoutError`, these can come out of aiohttp:
+    exceptions of its HTTP parser, `ssl.SSLError` and `ssl.CertificateError`, `ValueError` and
+    `UnicodeError` (a host that cannot be encoded), `LookupError` (an unknown codec), `zlib.error`
+    and the exceptions of other decompressors, `RuntimeError`, `AssertionError`, `EofStream`.
+
+    Args:
+        error: What was raised.
+        timeout: The timeout of the request.
+        request: The request.
     """
+    if isinstance(error, APIConnectionError):
+        return error
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return APITimeoutError(f"No connection within {timeout.connect} s", request=request)
     if isinstance(error, aiohttp.SocketTimeoutError):
         return APITimeoutError(f"The server was silent for {timeout.read} s", request=request)
     if isinstance(error, TimeoutError):
-        return APITimeoutError(f"No complete answer within {timeout.total} s", request=request)
-    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
-        reason = f"the answer is no HTTP: {error.message}"
+        return APITimeoutError(f"No complete response within {timeout.total} s", request=request)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return APIConnectionError(
+            f"Connection error: the proxy responded with status {error.status}",
+            request=request,
+            # Such as 407: the credentials are wrong. What a retry may help against is 5xx.
+            is_final=error.status < 500,
+        )
+    if isinstance(error, (aiohttp.ClientResponseError, *NOT_HTTP)):
+        reason = f"the response is malformed: {getattr(error, 'message', '')}"
     else:
         reason = f"{type(error).__name__}: {error}"
     return APIConnectionError(
-        f"Connection error: {_without_bytes(reason)[:500]}",
+        f"Connection error: {_without_bytes(reason)}",
         request=request,
         # ValueError: a host that cannot even be looked up, as a redirect may name one: "a..b".
         is_final=isinstance(error, aiohttp.ClientSSLError | ValueError),
@@ -323,6 +446,6 @@ def translated(error: Exception, timeout: Timeout, request: Request) -> APIConne
 
 
 def _without_bytes(reason: str) -> str:
-    """The reason on one line, without the bytes it quotes: the server may repeat a key in them."""
-    shown, *_ = re.split(r"\bb['\"]", " ".join(reason.split()), maxsplit=1)
+    """Return the reason without the bytes it quotes: the server may repeat a key in them."""
+    shown, *_ = re.split(r"\bb['\"]", printable(reason, _SHOWN_OF_A_REASON), maxsplit=1)
     return shown.rstrip(" :")

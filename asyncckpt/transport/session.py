@@ -17,7 +17,7 @@ import aiohttp
 import attrs
 
 from asyncckpt.transport.attempt import CLOSED
-from asyncckpt.transport.exchange import Exchange, PoolExchange, SessionExchange, is_mocked
+from asyncckpt.transport.exchange import Exchange, open_exchange, wire_trace
 
 __all__ = ["SessionManager", "check_session"]
 
@@ -142,16 +142,18 @@ class SessionManager:
     def _bind(self, loop: asyncio.AbstractEventLoop) -> LoopBound:
         _make_large_blocks_cheap()
         if self._lent is not None:
-            return LoopBound(loop, self._lent, SessionExchange(self._lent))
+            return LoopBound(loop, self._lent, open_exchange(self._lent, is_lent=True))
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._connection_limit, ssl=self._ssl),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=self._trace_configs,
+            trace_configs=[*self._trace_configs, wire_trace()],
         )
-        if self._trust_env or self._trace_configs or is_mocked():
-            exchange: Exchange = SessionExchange(session, uses_env_proxies=self._trust_env)
-        else:
-            exchange = PoolExchange(session)
+        exchange = open_exchange(
+            session,
+            is_lent=False,
+            uses_env_proxies=self._trust_env,
+            has_traces=bool(self._trace_configs),
+        )
         return LoopBound(loop, session, exchange)
 
 
@@ -188,14 +190,32 @@ class Lease:
             raise RuntimeError(CLOSED) from None
 
 
-def check_session(session: object, ssl_context: object, trace_configs: Iterable[object]) -> None:
-    """Check what aiohttp is to be given.
+def check_session(
+    session: object,
+    ssl_context: object,
+    trace_configs: Iterable[object],
+    *,
+    sends_authorization: bool = True,
+) -> None:
+    """Check the arguments of a client that are for aiohttp.
+
+    Args:
+        session: The session to use, or None.
+        ssl_context: A TLS context, True or False.
+        trace_configs: Tracing hooks.
+        sends_authorization: Whether the client sends the header ``Authorization``.
 
     Raises:
-        TypeError: One of them is not what aiohttp takes.
+        TypeError: One of them is of the wrong type.
+        ValueError: The session has `auth`, for the same header that the client sends the key in.
     """
     if session is not None and not isinstance(session, aiohttp.ClientSession):
         raise TypeError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
+    if session is not None and session.auth is not None and sends_authorization:
+        raise ValueError(
+            "session has auth=, for the header Authorization, in which the client sends its key: "
+            "pass a session without auth=, or the key as default_headers={'api-key': ...}"
+        )
     if not isinstance(ssl_context, ssl.SSLContext | bool):
         raise TypeError(
             f"ssl must be an ssl.SSLContext, True or False, not {type(ssl_context).__name__}"

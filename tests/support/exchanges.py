@@ -53,6 +53,10 @@ class ScriptedExchange:
     session_headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
     is_closed: bool = False
     sent: list[Sent] = attrs.field(factory=list[Sent])
+    secrets: list[str] = attrs.field(factory=list[str])
+
+    def session_headers_for(self, url: str) -> Mapping[str, str]:  # noqa: ARG002
+        return self.session_headers
 
     async def get(
         self,

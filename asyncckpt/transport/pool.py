@@ -1,0 +1,527 @@
+"""Sends requests on the connections of aiohttp's pool: the only module that uses its internals.
+
+`Pool` is the fast path. It takes a connection from a session's pool, writes the request, and reads
+the response with aiohttp's own protocol and parser. It leaves out the preparation of a request of
+any kind, with cookies, redirects, authentication and a body, for each of thousands of requests
+that differ in a cursor only. That preparation is most of what a request costs on the client's side;
+``docs/benchmarks.md`` has the figures.
+
+`Guard` gives the documented path what its public API does not have: it sees the connection before
+the first byte of the response.
+
+Both keep a `Watch` over each connection, which enforces two rules:
+
+- A connection on which anything arrives while no request is under way is closed at once. Otherwise
+  a late or duplicate response would be taken as the response to the next request.
+- At most `MAX_INFORMATIONAL` informational (1xx) responses may come before the final one, and
+  they do not stop the read timeout.
+
+The following names of aiohttp are not documented. They were checked in aiohttp 3.14.2 to 3.14.5.
+
+==================================================================  ==============================
+name                                                                used by
+==================================================================  ==============================
+``BaseConnector.connect(request, traces=, timeout=)``               `Pool`
+``ClientRequest(method, url, loop=, session=, server_hostname=)``   `Pool`
+``Connection.protocol``                                             `Pool`, `Guard`
+``ResponseHandler.set_response_params(read_until_eof=,              `Pool`
+read_timeout=)``
+``ResponseHandler.read()``, ``RawResponseMessage.code``             `Pool`
+``ResponseHandler.start_timeout()``                                 `Pool`, `Watch`
+``ResponseHandler.should_close``                                    `Pool`, `Guard`
+``ResponseHandler.transport``, ``._parser``, ``._buffer``,          `Watch`
+``.data_received(data)``, ``.set_exception(error)``
+``http_exceptions.HttpProcessingError``                             `Pool`
+``ClientSession._middlewares``                                      `Guard`
+``ClientRequest.response_class``                                    `Guard`
+``ClientResponse.start(connection)``                                `Guard`
+``StreamReader.on_eof(callback)``                                   `Guard`
+==================================================================  ==============================
+
+`Internals` verifies once per session that they exist and accept these arguments. Where they do not,
+or where one of them fails later, the client uses aiohttp's documented API from then on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import select
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, cast
+
+import aiohttp
+import attrs
+from aiohttp import client_proto, http_exceptions
+from yarl import URL
+
+__all__ = [
+    "MAX_INFORMATIONAL",
+    "NOT_HTTP",
+    "Guard",
+    "Internals",
+    "Pool",
+    "Reply",
+    "UnsolicitedDataError",
+    "own_key",
+]
+
+_log: Final = logging.getLogger("asyncckpt")
+
+MAX_INFORMATIONAL: Final = 20
+"""How many informational (1xx) responses may come before the final one."""
+
+_SETTLING_TIME: Final = 0.1
+
+NOT_HTTP: Final[tuple[type[Exception], ...]] = tuple(
+    vars(http_exceptions)[name] for name in ["HttpProcessingError"] if name in vars(http_exceptions)
+)
+"""The exceptions of aiohttp's parser; empty if it has no such exceptions any more."""
+
+_NETWORK_ERRORS: Final[tuple[type[Exception], ...]] = (
+    TimeoutError,
+    OSError,
+    ValueError,
+    aiohttp.ClientError,
+    *NOT_HTTP,
+)
+
+
+class UnsolicitedDataError(aiohttp.ServerDisconnectedError):
+    """Data, or the end of the connection, arrived before a request was written to it."""
+
+    def __init__(self) -> None:
+        super().__init__("the server sent something, or hung up, before the request")
+
+
+class Internals:
+    """Whether the undocumented parts of aiohttp can be relied on; one object per session.
+
+    Args:
+        session: The session whose connections are used.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self.is_usable = True
+        try:
+            _check_internals(session)
+        except Exception as error:
+            self.give_up(error)
+
+    def give_up(self, error: Exception) -> None:
+        """Use the documented API from now on; log the reason once."""
+        if self.is_usable:
+            self.is_usable = False
+            _log.warning(
+                "aiohttp %s has changed (%s); using its documented API only, which is slower",
+                aiohttp.__version__,
+                type(error).__name__,
+            )
+
+    @staticmethod
+    def is_network_error(error: Exception) -> bool:
+        """Whether an error comes from the network or the server, not from changed internals."""
+        return isinstance(error, _NETWORK_ERRORS)
+
+
+def _check_internals(session: aiohttp.ClientSession) -> None:
+    """Verify the names that the module's docstring lists.
+
+    Raises:
+        AttributeError: One of them does not exist.
+        TypeError: One of them does not accept the arguments that are passed here.
+    """
+    loop = asyncio.get_running_loop()
+    url = URL("http://localhost/")
+    _ = http_exceptions.HttpProcessingError(message="").message
+    request = aiohttp.ClientRequest(
+        "GET", url, loop=loop, session=session, server_hostname="localhost"
+    )
+    _ = request.headers["Host"], request.response_class
+    connect = aiohttp.BaseConnector.connect
+    inspect.signature(connect).bind(None, request, traces=[], timeout=aiohttp.ClientTimeout())
+    _ = aiohttp.connector.Connection.protocol
+    handler = client_proto.ResponseHandler(loop)
+    _ = handler.should_close, handler.transport, handler._parser, len(handler._buffer)
+    inspect.signature(handler.set_response_params).bind(read_until_eof=True, read_timeout=1.0)
+    inspect.signature(handler.start_timeout).bind()
+    inspect.signature(handler.read).bind()
+    inspect.signature(handler.data_received).bind(b"")
+    inspect.signature(handler.set_exception).bind(ValueError())
+    _ = aiohttp.http.RawResponseMessage.code
+    inspect.signature(aiohttp.ClientResponse.start).bind(None, None)
+    inspect.signature(aiohttp.StreamReader.on_eof).bind(None, None)
+    tuple(session._middlewares)
+
+
+class Watch(asyncio.Protocol):
+    """Passes what arrives on a connection on to aiohttp, unless nothing was asked for.
+
+    It takes the place of aiohttp's protocol at the transport (`asyncio.Transport.set_protocol`).
+    aiohttp makes a new parser for each request; a parser that is still that of the last complete
+    response means that no request is under way, whoever uses the connection.
+    """
+
+    def __init__(
+        self,
+        handler: client_proto.ResponseHandler,
+        transport: asyncio.Transport,
+        internals: Internals,
+    ) -> None:
+        self.is_used = False
+        self.closes_at_rest = False
+        self._handler = handler
+        self._transport = transport
+        self._internals = internals
+        # A new connection has no parser before its first request.
+        self._parser_at_rest: object = None
+        self._informational = 0
+        self._is_readable = _readable(transport)
+        self._feed = handler.data_received
+
+    @classmethod
+    def over(
+        cls,
+        handler: client_proto.ResponseHandler,
+        transport: asyncio.Transport,
+        internals: Internals,
+    ) -> Watch:
+        """Return the watch over a connection; start it at the first request."""
+        protocol = transport.get_protocol()
+        if not isinstance(protocol, cls):
+            protocol = cls(handler, transport, internals)
+            transport.set_protocol(protocol)
+        return protocol
+
+    def is_silent(self) -> bool:
+        """Whether nothing has arrived that no request has asked for."""
+        if self._handler.should_close or self._transport.is_closing():
+            return False
+        return not self._is_readable(self.is_used)
+
+    def rest(self) -> None:
+        """Note that a response is complete and no request is under way."""
+        self.is_used = True
+        self._informational = 0
+        self._parser_at_rest = self._handler._parser
+        if self.closes_at_rest:
+            self._transport.close()
+
+    def rest_soon(self) -> None:
+        """Do the same while aiohttp still handles the last bytes of the response."""
+        self.rest()
+        asyncio.get_running_loop().call_soon(self._close_if_more_came)
+
+    def _close_if_more_came(self) -> None:
+        try:
+            if self._handler._parser is self._parser_at_rest and self._handler.should_close:
+                self._transport.abort()
+        except Exception as error:
+            self._internals.give_up(error)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass the data on to aiohttp if a request is under way; else close the connection."""
+        try:
+            if self._handler._parser is self._parser_at_rest:
+                self._transport.abort()
+                return
+            messages = self._handler._buffer
+            before = len(messages)
+        except Exception as error:
+            self._internals.give_up(error)
+            self._feed(data)
+            return
+        self._feed(data)
+        try:
+            for index in range(before, len(messages)):
+                if messages[index][0][0].code < 200:
+                    self._count_informational()
+        except Exception as error:
+            self._internals.give_up(error)
+
+    def eof_received(self) -> None:
+        """Pass the event on."""
+        self._handler.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass the event on."""
+        self._handler.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Pass the event on."""
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass the event on."""
+        self._handler.resume_writing()
+
+    def _count_informational(self) -> None:
+        self._informational += 1
+        if self._informational > MAX_INFORMATIONAL:
+            self._handler.set_exception(
+                aiohttp.ClientConnectionError(
+                    f"more than {MAX_INFORMATIONAL} informational (1xx) responses"
+                )
+            )
+            self._transport.abort()
+        else:
+            # aiohttp stops its timer at the end of every response, also of these.
+            self._handler.start_timeout()
+
+
+def _readable(transport: asyncio.Transport) -> Callable[[bool], bool]:
+    """Return a check for bytes that have arrived and that the event loop has not read yet.
+
+    TLS has messages of its own, and servers send some right after the handshake. So what arrives
+    over TLS counts only once a response has come.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None or not hasattr(select, "poll"):
+        return lambda is_used: False
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    has_tls = transport.get_extra_info("sslcontext") is not None
+    return lambda is_used: (is_used or not has_tls) and bool(poll.poll(0))
+
+
+class _OwnKey(str):
+    """A host name that equals only itself."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+
+def own_key(url: URL) -> str:
+    """Return a ``server_hostname`` with which a request gets a connection of its own.
+
+    A pool finds its connections by, among other things, this documented argument of a request. The
+    host is the one that the certificate is matched against anyway.
+    """
+    return _OwnKey(url.raw_host or "")
+
+
+@attrs.frozen
+class Reply:
+    """The head of a response, and the connection that its body comes over.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The response headers.
+        content: The decompressed body.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: aiohttp.StreamReader
+    _connection: aiohttp.connector.Connection
+    _watch: Watch
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def release(self) -> None:
+        """Return the connection to the pool, if the response was read to its end."""
+        self._watch.rest()
+        self._connection.release()
+
+
+class Pool:
+    """Sends GET requests on the connections of a session's pool.
+
+    Args:
+        session: The session that owns the pool.
+        internals: The undocumented parts of aiohttp.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, internals: Internals) -> None:
+        self._session = session
+        self._internals = internals
+        self._origins: dict[str, aiohttp.ClientRequest] = {}
+
+    async def send(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+        on_wire: Callable[[], None],
+        fresh: bool,
+    ) -> Reply:
+        """Send a request and read the head of the response.
+
+        Raises:
+            aiohttp.ClientError: The connection failed, or the response is malformed.
+            OSError: The connection failed.
+            TimeoutError: Connecting or reading took too long.
+            ValueError: The host cannot be looked up.
+            Exception: The internals of aiohttp are not as expected.
+        """
+        origin, message = self._prepare(url, headers, fresh)
+        while True:
+            connection = await self._connect(origin, timeout)
+            was_used = False
+            try:
+                handler, transport = connection.protocol, connection.transport
+                if handler is None or transport is None:
+                    raise aiohttp.ServerDisconnectedError
+                watch = Watch.over(handler, transport, self._internals)
+                was_used = watch.is_used
+                if fresh:
+                    watch.closes_at_rest = True
+                    await asyncio.sleep(_SETTLING_TIME)
+                if not watch.is_silent():
+                    raise UnsolicitedDataError
+                handler.set_response_params(read_until_eof=True, read_timeout=timeout.sock_read)
+                handler.start_timeout()
+                transport.write(message)
+                on_wire()
+                while True:
+                    head, content = await handler.read()
+                    # 101 is final: nothing else follows it (RFC 9110, section 15.2.2).
+                    if head.code >= 200 or head.code == 101:
+                        return Reply(head.code, head.headers, content, connection, watch)
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                connection.close()
+                if not was_used:
+                    raise
+                # A server may close an idle connection at any time (RFC 9112, section 9.3.1).
+            except BaseException:
+                connection.close()
+                raise
+
+    def _prepare(
+        self, url: str, headers: Mapping[str, str], fresh: bool
+    ) -> tuple[aiohttp.ClientRequest, bytes]:
+        """Return what the pool finds a connection by, and the request as bytes (RFC 9112)."""
+        end_of_origin = url.index("/", url.index("//") + 2)
+        origin = self._origin(url[:end_of_origin], fresh)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        if not any(name.lower() == "host" for name in headers):
+            lines = f"Host: {origin.headers['Host']}\r\n{lines}"
+        return origin, f"GET {url[end_of_origin:]} HTTP/1.1\r\n{lines}\r\n".encode()
+
+    def _origin(self, start: str, fresh: bool) -> aiohttp.ClientRequest:
+        origin = None if fresh else self._origins.get(start)
+        if origin is None:
+            url = URL(start)
+            origin = aiohttp.ClientRequest(
+                "GET",
+                url,
+                loop=asyncio.get_running_loop(),
+                session=self._session,
+                server_hostname=own_key(url) if fresh else None,
+            )
+            if not fresh:
+                self._origins[start] = origin
+        return origin
+
+    async def _connect(
+        self, origin: aiohttp.ClientRequest, timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        connector = self._session.connector
+        if connector is None or connector.closed:
+            raise aiohttp.ClientConnectionError("the session is closed")
+        try:
+            return await connector.connect(origin, traces=[], timeout=timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+
+
+Middleware = Callable[
+    [aiohttp.ClientRequest, Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]],
+    Awaitable[aiohttp.ClientResponse],
+]
+"""A client middleware of aiohttp."""
+
+
+class Guard:
+    """Watches the connections of a session that are used through its documented API.
+
+    Args:
+        session: The session.
+        internals: The undocumented parts of aiohttp.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, internals: Internals) -> None:
+        self._session = session
+        self._internals = internals
+        self._kinds: dict[type[aiohttp.ClientResponse], Callable[..., _WatchedResponse]] = {}
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the internals of aiohttp can be relied on."""
+        return self._internals.is_usable
+
+    def middlewares(
+        self, on_wire: Callable[[], None] | None, fresh: bool, authorization: str | None
+    ) -> list[Middleware]:
+        """Return the session's own middlewares, and one that watches this request.
+
+        Args:
+            on_wire: Called when the request was written to a connection.
+            fresh: Whether the connection is for this request only.
+            authorization: The value of the header ``Authorization``, in place of any other.
+        """
+
+        async def watched(
+            request: aiohttp.ClientRequest,
+            send: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
+        ) -> aiohttp.ClientResponse:
+            kind = self._kinds.get(request.response_class)
+            if kind is None:
+                kind = self._kinds[request.response_class] = _watched_kind(request.response_class)
+
+            def response(*args: object, **kwargs: object) -> aiohttp.ClientResponse:
+                made = kind(*args, **kwargs)
+                made.watching = (self._internals, on_wire, fresh)
+                return made
+
+            request.response_class = cast("type[aiohttp.ClientResponse]", response)
+            if authorization is not None:
+                request.headers["Authorization"] = authorization
+            return await send(request)
+
+        return [*self._session._middlewares, watched]
+
+
+def _watched_kind(kind: type[aiohttp.ClientResponse]) -> Callable[..., _WatchedResponse]:
+    """Return a response class that watches the connection that it is read from."""
+    return type(kind.__name__, (_WatchedResponse, kind), {})
+
+
+class _WatchedResponse(aiohttp.ClientResponse):
+    watching: tuple[Internals, Callable[[], None] | None, bool]
+
+    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        internals, on_wire, fresh = self.watching
+        if on_wire is not None:
+            # aiohttp calls this as soon as it has written the request.
+            on_wire()
+        watch = None
+        try:
+            handler, transport = connection.protocol, connection.transport
+            if handler is not None and transport is not None:
+                watch = Watch.over(handler, transport, internals)
+                watch.closes_at_rest = fresh
+                is_unsolicited = handler.should_close
+            else:
+                is_unsolicited = False
+        except Exception as error:
+            internals.give_up(error)
+            is_unsolicited = False
+        if is_unsolicited:
+            raise UnsolicitedDataError
+        await super().start(connection)
+        try:
+            if watch is not None:
+                self.content.on_eof(watch.rest_soon)
+        except Exception as error:
+            internals.give_up(error)
+        return self
