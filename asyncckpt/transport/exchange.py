@@ -84,7 +84,8 @@ class Exchange(Protocol):
             max_body_bytes: How long the decompressed body may be.
             on_wire: Called when the request was written to a connection; again if it is written to
                 another one.
-            fresh: Whether to use a new connection, which is closed afterwards.
+            fresh: Whether to use a new connection, on which nothing but the response may arrive,
+                and which is closed afterwards.
 
         Raises:
             APIConnectionError: There was no response, or not a complete one.
@@ -253,7 +254,7 @@ class SessionExchange:
                 # aiohttp refuses this header if a netrc file names the host.
                 headers = dict(headers)
                 authorization = headers.pop("Authorization", None)
-            options["middlewares"] = self._guard.middlewares(on_wire_of_guard, fresh, authorization)
+            options["middlewares"] = self._guard.middlewares(on_wire_of_guard, authorization)
         elif not self._has_wire_trace:
             asyncio.get_running_loop().call_soon(on_wire)
         proxy = self._proxy_for(url)
@@ -273,6 +274,8 @@ class SessionExchange:
         )
         try:
             body, is_whole = await _read(response.content, max_body_bytes)
+            if is_whole and self._guard is not None:
+                await self._guard.finish(response, fresh)
         finally:
             # A response that was read to its end has returned its connection to the pool already.
             response.close()

@@ -29,13 +29,12 @@ read_timeout=)``
 ``ResponseHandler.read()``, ``RawResponseMessage.code``             `Pool`
 ``ResponseHandler.start_timeout()``                                 `Pool`, `Watch`
 ``ResponseHandler.should_close``                                    `Pool`, `Guard`
-``ResponseHandler.transport``, ``._parser``, ``._buffer``,          `Watch`
+``ResponseHandler._parser``, ``._buffer``,                           `Watch`
 ``.data_received(data)``, ``.set_exception(error)``
 ``http_exceptions.HttpProcessingError``                             `Pool`
 ``ClientSession._middlewares``                                      `Guard`
 ``ClientRequest.response_class``                                    `Guard`
 ``ClientResponse.start(connection)``                                `Guard`
-``StreamReader.on_eof(callback)``                                   `Guard`
 ==================================================================  ==============================
 
 `Internals` verifies once per session that they exist and accept these arguments. Where they do not,
@@ -48,7 +47,7 @@ import asyncio
 import inspect
 import logging
 import select
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Final, cast
 
 import aiohttp
@@ -72,6 +71,7 @@ _log: Final = logging.getLogger("asyncckpt")
 MAX_INFORMATIONAL: Final = 20
 """How many informational (1xx) responses may come before the final one."""
 
+# How long a new connection that is used to repeat a request must be silent, in seconds.
 _SETTLING_TIME: Final = 0.1
 
 NOT_HTTP: Final[tuple[type[Exception], ...]] = tuple(
@@ -143,7 +143,7 @@ def _check_internals(session: aiohttp.ClientSession) -> None:
     inspect.signature(connect).bind(None, request, traces=[], timeout=aiohttp.ClientTimeout())
     _ = aiohttp.connector.Connection.protocol
     handler = client_proto.ResponseHandler(loop)
-    _ = handler.should_close, handler.transport, handler._parser, len(handler._buffer)
+    _ = handler.should_close, handler._parser, len(handler._buffer)
     inspect.signature(handler.set_response_params).bind(read_until_eof=True, read_timeout=1.0)
     inspect.signature(handler.start_timeout).bind()
     inspect.signature(handler.read).bind()
@@ -151,7 +151,6 @@ def _check_internals(session: aiohttp.ClientSession) -> None:
     inspect.signature(handler.set_exception).bind(ValueError())
     _ = aiohttp.http.RawResponseMessage.code
     inspect.signature(aiohttp.ClientResponse.start).bind(None, None)
-    inspect.signature(aiohttp.StreamReader.on_eof).bind(None, None)
     tuple(session._middlewares)
 
 
@@ -170,14 +169,15 @@ class Watch(asyncio.Protocol):
         internals: Internals,
     ) -> None:
         self.is_used = False
-        self.closes_at_rest = False
+        self.was_disturbed = False
         self._handler = handler
         self._transport = transport
         self._internals = internals
         # A new connection has no parser before its first request.
         self._parser_at_rest: object = None
         self._informational = 0
-        self._is_readable = _readable(transport)
+        self._has_tls = transport.get_extra_info("sslcontext") is not None
+        self._unread = _unread(transport)
         self._feed = handler.data_received
 
     @classmethod
@@ -198,32 +198,25 @@ class Watch(asyncio.Protocol):
         """Whether nothing has arrived that no request has asked for."""
         if self._handler.should_close or self._transport.is_closing():
             return False
-        return not self._is_readable(self.is_used)
+        # TLS has messages of its own, and servers send some right after the handshake.
+        can_tell = self.is_used or not self._has_tls
+        return not (can_tell and self._unread is not None and self._unread(0))
 
-    def rest(self) -> None:
-        """Note that a response is complete and no request is under way."""
+    def rest(self, parser: object) -> None:
+        """Note that the response that a parser has parsed is complete."""
         self.is_used = True
         self._informational = 0
-        self._parser_at_rest = self._handler._parser
-        if self.closes_at_rest:
-            self._transport.close()
+        self._parser_at_rest = parser
 
-    def rest_soon(self) -> None:
-        """Do the same while aiohttp still handles the last bytes of the response."""
-        self.rest()
-        asyncio.get_running_loop().call_soon(self._close_if_more_came)
-
-    def _close_if_more_came(self) -> None:
-        try:
-            if self._handler._parser is self._parser_at_rest and self._handler.should_close:
-                self._transport.abort()
-        except Exception as error:
-            self._internals.give_up(error)
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Pass the data on to aiohttp if a request is under way; else close the connection."""
         try:
             if self._handler._parser is self._parser_at_rest:
+                self.was_disturbed = True
                 self._transport.abort()
                 return
             messages = self._handler._buffer
@@ -270,19 +263,14 @@ class Watch(asyncio.Protocol):
             self._handler.start_timeout()
 
 
-def _readable(transport: asyncio.Transport) -> Callable[[bool], bool]:
-    """Return a check for bytes that have arrived and that the event loop has not read yet.
-
-    TLS has messages of its own, and servers send some right after the handshake. So what arrives
-    over TLS counts only once a response has come.
-    """
+def _unread(transport: asyncio.Transport) -> Callable[[float], object] | None:
+    """Return a check for bytes that have arrived and that the event loop has not read yet."""
     sock = transport.get_extra_info("socket")
     if sock is None or not hasattr(select, "poll"):
-        return lambda is_used: False
+        return None
     poll = select.poll()
     poll.register(sock.fileno(), select.POLLIN)
-    has_tls = transport.get_extra_info("sslcontext") is not None
-    return lambda is_used: (is_used or not has_tls) and bool(poll.poll(0))
+    return poll.poll
 
 
 class _OwnKey(str):
@@ -307,7 +295,7 @@ def own_key(url: URL) -> str:
     return _OwnKey(url.raw_host or "")
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Reply:
     """The head of a response, and the connection that its body comes over.
 
@@ -322,6 +310,8 @@ class Reply:
     content: aiohttp.StreamReader
     _connection: aiohttp.connector.Connection
     _watch: Watch
+    _parser: object
+    _is_kept: bool
 
     def close(self) -> None:
         """Close the connection."""
@@ -329,8 +319,12 @@ class Reply:
 
     def release(self) -> None:
         """Return the connection to the pool, if the response was read to its end."""
-        self._watch.rest()
-        self._connection.release()
+        self._watch.rest(self._parser)
+        if self._is_kept:
+            # This closes it if anything has arrived after the response.
+            self._connection.release()
+        else:
+            self._connection.close()
 
 
 class Pool:
@@ -374,7 +368,6 @@ class Pool:
                 watch = Watch.over(handler, transport, self._internals)
                 was_used = watch.is_used
                 if fresh:
-                    watch.closes_at_rest = True
                     await asyncio.sleep(_SETTLING_TIME)
                 if not watch.is_silent():
                     raise UnsolicitedDataError
@@ -386,7 +379,10 @@ class Pool:
                     head, content = await handler.read()
                     # 101 is final: nothing else follows it (RFC 9110, section 15.2.2).
                     if head.code >= 200 or head.code == 101:
-                        return Reply(head.code, head.headers, content, connection, watch)
+                        parser = handler._parser
+                        return Reply(
+                            head.code, head.headers, content, connection, watch, parser, not fresh
+                        )
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
                 connection.close()
                 if not was_used:
@@ -402,10 +398,10 @@ class Pool:
         """Return what the pool finds a connection by, and the request as bytes (RFC 9112)."""
         end_of_origin = url.index("/", url.index("//") + 2)
         origin = self._origin(url[:end_of_origin], fresh)
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        if not any(name.lower() == "host" for name in headers):
-            lines = f"Host: {origin.headers['Host']}\r\n{lines}"
-        return origin, f"GET {url[end_of_origin:]} HTTP/1.1\r\n{lines}\r\n".encode()
+        lines = "".join([f"\r\n{name}: {value}" for name, value in headers.items()])
+        if "\r\nhost:" not in lines.lower():
+            lines = f"\r\nHost: {origin.headers['Host']}{lines}"
+        return origin, f"GET {url[end_of_origin:]} HTTP/1.1{lines}\r\n\r\n".encode()
 
     def _origin(self, start: str, fresh: bool) -> aiohttp.ClientRequest:
         origin = None if fresh else self._origins.get(start)
@@ -460,35 +456,94 @@ class Guard:
         return self._internals.is_usable
 
     def middlewares(
-        self, on_wire: Callable[[], None] | None, fresh: bool, authorization: str | None
+        self, on_wire: Callable[[], None] | None, authorization: str | None
     ) -> list[Middleware]:
         """Return the session's own middlewares, and one that watches this request.
 
         Args:
             on_wire: Called when the request was written to a connection.
-            fresh: Whether the connection is for this request only.
             authorization: The value of the header ``Authorization``, in place of any other.
         """
 
-        async def watched(
+        def watched(
             request: aiohttp.ClientRequest,
             send: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]],
-        ) -> aiohttp.ClientResponse:
+        ) -> Awaitable[aiohttp.ClientResponse]:
             kind = self._kinds.get(request.response_class)
             if kind is None:
                 kind = self._kinds[request.response_class] = _watched_kind(request.response_class)
 
             def response(*args: object, **kwargs: object) -> aiohttp.ClientResponse:
                 made = kind(*args, **kwargs)
-                made.watching = (self._internals, on_wire, fresh)
+                made.watching = _Watching(self._internals, on_wire)
                 return made
 
             request.response_class = cast("type[aiohttp.ClientResponse]", response)
             if authorization is not None:
                 request.headers["Authorization"] = authorization
-            return await send(request)
+            return send(request)
 
         return [*self._session._middlewares, watched]
+
+    async def finish(self, response: aiohttp.ClientResponse, fresh: bool) -> None:
+        """Note that a response was read to its end.
+
+        Args:
+            response: The response.
+            fresh: Whether to wait for what else arrives, and to close the connection.
+
+        Raises:
+            UnsolicitedDataError: Something arrived after the response.
+        """
+        if not isinstance(response, _WatchedResponse):
+            return
+        response.watching.finish()
+        watch = response.watching.watch
+        if not fresh or watch is None:
+            return
+        try:
+            await asyncio.sleep(_SETTLING_TIME)
+        finally:
+            watch.close()
+        if watch.was_disturbed:
+            raise UnsolicitedDataError
+
+
+@attrs.define(eq=False)
+class _Watching:
+    """How one response is watched."""
+
+    internals: Internals
+    on_wire: Callable[[], None] | None
+    watch: Watch | None = None
+    handler: client_proto.ResponseHandler | None = None
+    parser: object = None
+
+    def begin(self, connection: aiohttp.connector.Connection) -> bool:
+        """Watch the connection; return whether something had arrived before the request."""
+        if self.on_wire is not None:
+            self.on_wire()
+        try:
+            handler, transport = connection.protocol, connection.transport
+            if handler is None or transport is None:
+                return False
+            self.watch = Watch.over(handler, transport, self.internals)
+            self.handler, self.parser = handler, handler._parser
+            return not self.watch.is_silent()
+        except Exception as error:
+            self.internals.give_up(error)
+            return False
+
+    def finish(self) -> None:
+        """Note that the response is complete; close the connection if more than that came."""
+        try:
+            if self.watch is not None and self.handler is not None:
+                self.watch.rest(self.parser)
+                if self.handler._parser is self.parser and self.handler.should_close:
+                    self.watch.was_disturbed = True
+                    self.watch.close()
+        except Exception as error:
+            self.internals.give_up(error)
 
 
 def _watched_kind(kind: type[aiohttp.ClientResponse]) -> Callable[..., _WatchedResponse]:
@@ -497,31 +552,12 @@ def _watched_kind(kind: type[aiohttp.ClientResponse]) -> Callable[..., _WatchedR
 
 
 class _WatchedResponse(aiohttp.ClientResponse):
-    watching: tuple[Internals, Callable[[], None] | None, bool]
+    watching: _Watching
 
-    async def start(self, connection: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        internals, on_wire, fresh = self.watching
-        if on_wire is not None:
-            # aiohttp calls this as soon as it has written the request.
-            on_wire()
-        watch = None
-        try:
-            handler, transport = connection.protocol, connection.transport
-            if handler is not None and transport is not None:
-                watch = Watch.over(handler, transport, internals)
-                watch.closes_at_rest = fresh
-                is_unsolicited = handler.should_close
-            else:
-                is_unsolicited = False
-        except Exception as error:
-            internals.give_up(error)
-            is_unsolicited = False
-        if is_unsolicited:
+    def start(
+        self, connection: aiohttp.connector.Connection
+    ) -> Coroutine[object, object, aiohttp.ClientResponse]:
+        # aiohttp calls this as soon as it has written the request.
+        if self.watching.begin(connection):
             raise UnsolicitedDataError
-        await super().start(connection)
-        try:
-            if watch is not None:
-                self.content.on_eof(watch.rest_soon)
-        except Exception as error:
-            internals.give_up(error)
-        return self
+        return super().start(connection)
