@@ -437,15 +437,23 @@ def translated(error: Exception, timeout: Timeout, request: Request) -> APIConne
             is_final=error.status < 500,
         )
     if isinstance(error, (aiohttp.ClientResponseError, *NOT_HTTP)):
-        reason = f"the response is malformed: {getattr(error, 'message', '')}"
+        said = getattr(error, "message", "")
+        reason = f"the response is malformed: {said}"
     else:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {_text_of(error)}"
     return APIConnectionError(
         f"Connection error: {_without_bytes(reason)}",
         request=request,
         # ValueError: a host that cannot even be looked up, as a redirect may name one: "a..b".
         is_final=isinstance(error, aiohttp.ClientSSLError | ValueError),
     )
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "no text"
 
 
 def _without_bytes(reason: str) -> str:

@@ -1,4 +1,4 @@
-"""Servers that a good server cannot be told to be, on free loopback ports."""
+"""Servers that send what a correct server never sends, on free loopback ports."""
 
 import asyncio
 import contextlib
@@ -22,10 +22,29 @@ class Counted:
     Args:
         port: Where it listens.
         connections: How many connections were made.
+        closed: How many of them have ended.
     """
 
     port: int = 0
     connections: int = 0
+    closed: int = 0
+
+    @property
+    def url(self) -> str:
+        """Its origin, for servers without TLS."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    """Return a response as bytes, with a Content-Length."""
+    lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}", *headers]
+    return "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + body
+
+
+async def path_of(reader: asyncio.StreamReader) -> str:
+    """Read the head of a request and return its path."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    return head.split(b" ", 2)[1].decode()
 
 
 @contextlib.asynccontextmanager
@@ -46,6 +65,7 @@ async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncGenerat
                 await talk(reader, writer)
         finally:
             talks.discard(task)
+            counted.closed += 1
             writer.close()
             with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
                 await writer.wait_closed()
