@@ -18,27 +18,24 @@ Both keep a `Watch` over each connection, which enforces two rules:
 
 The following names of aiohttp are not documented. They were checked in aiohttp 3.14.2 to 3.14.5.
 
-==================================================================  ==============================
-name                                                                used by
-==================================================================  ==============================
-``BaseConnector.connect(request, traces=, timeout=)``               `Pool`
-``ClientRequest(method, url, loop=, session=, server_hostname=)``   `Pool`
-``Connection.protocol``                                             `Pool`, `Guard`
-``ResponseHandler.set_response_params(read_until_eof=,              `Pool`
-read_timeout=)``
-``ResponseHandler.read()``, ``RawResponseMessage.code``             `Pool`
-``ResponseHandler.start_timeout()``                                 `Pool`, `Watch`
-``ResponseHandler.should_close``                                    `Pool`, `Guard`
-``ResponseHandler._parser``, ``._buffer``,                           `Watch`
-``.data_received(data)``, ``.set_exception(error)``
-``http_exceptions.HttpProcessingError``                             `Pool`
-``ClientSession._middlewares``                                      `Guard`
-``ClientRequest.response_class``                                    `Guard`
-``ClientResponse.start(connection)``                                `Guard`
-==================================================================  ==============================
+- ``BaseConnector.connect(request, traces=, timeout=)``: its arguments
+- ``ClientRequest(method, url, loop=, session=, server_hostname=)``, and its ``headers``
+- ``ClientRequest.response_class``
+- ``ClientResponse.start(connection)``
+- ``ClientSession._middlewares``
+- ``Connection.protocol``
+- ``RawResponseMessage.code`` and ``.headers``
+- ``ResponseHandler.read()``
+- ``ResponseHandler.set_response_params(read_until_eof=, read_timeout=)``
+- ``ResponseHandler.start_timeout()``
+- ``ResponseHandler.should_close``
+- ``ResponseHandler.set_exception(error)``
+- ``ResponseHandler._parser``
+- ``ResponseHandler._buffer``
+- ``http_exceptions.HttpProcessingError`` and its ``message``
 
-`Internals` verifies once per session that they exist and accept these arguments. Where they do not,
-or where one of them fails later, the client uses aiohttp's documented API from then on.
+`Internals` verifies once per session that they exist and accept these arguments. If not, or if one
+of them fails later, the client uses only aiohttp's documented API from then on.
 """
 
 from __future__ import annotations
@@ -48,12 +45,15 @@ import inspect
 import logging
 import select
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
 import attrs
-from aiohttp import client_proto, http_exceptions
 from yarl import URL
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
 
 __all__ = [
     "MAX_INFORMATIONAL",
@@ -74,8 +74,11 @@ MAX_INFORMATIONAL: Final = 20
 # How long a new connection that is used to repeat a request must be silent, in seconds.
 _SETTLING_TIME: Final = 0.1
 
-NOT_HTTP: Final[tuple[type[Exception], ...]] = tuple(
-    vars(http_exceptions)[name] for name in ["HttpProcessingError"] if name in vars(http_exceptions)
+_HTTP_ERROR: Final[object] = getattr(
+    getattr(aiohttp, "http_exceptions", None), "HttpProcessingError", None
+)
+NOT_HTTP: Final[tuple[type[Exception], ...]] = (
+    (_HTTP_ERROR,) if isinstance(_HTTP_ERROR, type) and issubclass(_HTTP_ERROR, Exception) else ()
 )
 """The exceptions of aiohttp's parser; empty if it has no such exceptions any more."""
 
@@ -134,7 +137,7 @@ def _check_internals(session: aiohttp.ClientSession) -> None:
     """
     loop = asyncio.get_running_loop()
     url = URL("http://localhost/")
-    _ = http_exceptions.HttpProcessingError(message="").message
+    _ = aiohttp.http_exceptions.HttpProcessingError(message="").message
     request = aiohttp.ClientRequest(
         "GET", url, loop=loop, session=session, server_hostname="localhost"
     )
@@ -142,12 +145,11 @@ def _check_internals(session: aiohttp.ClientSession) -> None:
     connect = aiohttp.BaseConnector.connect
     inspect.signature(connect).bind(None, request, traces=[], timeout=aiohttp.ClientTimeout())
     _ = aiohttp.connector.Connection.protocol
-    handler = client_proto.ResponseHandler(loop)
+    handler = aiohttp.client_proto.ResponseHandler(loop)
     _ = handler.should_close, handler._parser, len(handler._buffer)
     inspect.signature(handler.set_response_params).bind(read_until_eof=True, read_timeout=1.0)
     inspect.signature(handler.start_timeout).bind()
     inspect.signature(handler.read).bind()
-    inspect.signature(handler.data_received).bind(b"")
     inspect.signature(handler.set_exception).bind(ValueError())
     _ = aiohttp.http.RawResponseMessage.code
     inspect.signature(aiohttp.ClientResponse.start).bind(None, None)
@@ -164,7 +166,7 @@ class Watch(asyncio.Protocol):
 
     def __init__(
         self,
-        handler: client_proto.ResponseHandler,
+        handler: ResponseHandler,
         transport: asyncio.Transport,
         internals: Internals,
     ) -> None:
@@ -183,7 +185,7 @@ class Watch(asyncio.Protocol):
     @classmethod
     def over(
         cls,
-        handler: client_proto.ResponseHandler,
+        handler: ResponseHandler,
         transport: asyncio.Transport,
         internals: Internals,
     ) -> Watch:
@@ -223,6 +225,7 @@ class Watch(asyncio.Protocol):
             before = len(messages)
         except Exception as error:
             self._internals.give_up(error)
+            self._transport.set_protocol(self._handler)
             self._feed(data)
             return
         self._feed(data)
@@ -308,7 +311,7 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     content: aiohttp.StreamReader
-    _connection: aiohttp.connector.Connection
+    _connection: Connection
     _watch: Watch
     _parser: object
     _is_kept: bool
@@ -420,7 +423,7 @@ class Pool:
 
     async def _connect(
         self, origin: aiohttp.ClientRequest, timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.connector.Connection:
+    ) -> Connection:
         connector = self._session.connector
         if connector is None or connector.closed:
             raise aiohttp.ClientConnectionError("the session is closed")
@@ -516,10 +519,10 @@ class _Watching:
     internals: Internals
     on_wire: Callable[[], None] | None
     watch: Watch | None = None
-    handler: client_proto.ResponseHandler | None = None
+    handler: ResponseHandler | None = None
     parser: object = None
 
-    def begin(self, connection: aiohttp.connector.Connection) -> bool:
+    def begin(self, connection: Connection) -> bool:
         """Watch the connection; return whether something had arrived before the request."""
         if self.on_wire is not None:
             self.on_wire()
@@ -554,9 +557,7 @@ def _watched_kind(kind: type[aiohttp.ClientResponse]) -> Callable[..., _WatchedR
 class _WatchedResponse(aiohttp.ClientResponse):
     watching: _Watching
 
-    def start(
-        self, connection: aiohttp.connector.Connection
-    ) -> Coroutine[object, object, aiohttp.ClientResponse]:
+    def start(self, connection: Connection) -> Coroutine[object, object, aiohttp.ClientResponse]:
         # aiohttp calls this as soon as it has written the request.
         if self.watching.begin(connection):
             raise UnsolicitedDataError

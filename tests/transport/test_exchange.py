@@ -24,7 +24,7 @@ from asyncckpt.transport.exchange import (
 )
 from asyncckpt.transport.pool import MAX_INFORMATIONAL
 
-from support.servers import Counted, path_of, response, serving
+from support.servers import path_of, response, serving
 
 # Long enough for a good response on a busy machine, short enough to wait for.
 SHORT = 0.3
@@ -149,17 +149,21 @@ async def test_a_host_header_of_the_caller(client: Opened) -> None:
     assert b"api.example" in head
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+COMPRESSED = response(gzip.compress(b"abc" * 1000), "content-encoding: gzip")
+
+
 @pytest.mark.parametrize(
     ("sent", "content"),
     [
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"abcde"),
-        (response(gzip.compress(b"abc" * 1000), "content-encoding: gzip"), b"abc" * 1000),
+        (CHUNKED, b"abcde"),
+        (COMPRESSED, b"abc" * 1000),
         (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
         (response(b""), b""),
         (response(b"x" * 300_000), b"x" * 300_000),
     ],
     ids=["chunked", "compressed", "no content", "empty", "large"],
-)  # fmt: skip
+)
 async def test_bodies(sent: bytes, content: bytes, client: Opened) -> None:
     async with serving(sends(sent)) as server:
         for _ in range(3):
@@ -446,9 +450,9 @@ async def test_what_is_not_http(sent: bytes, client: Opened) -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"HTTP/1.1 20", response(b"abc")[:-1], response(gzip.compress(b"a"), "content-encoding: gzip")[:-9]],
+    [b"", b"HTTP/1.1 20", response(b"abc")[:-1], COMPRESSED[:-9]],
     ids=["nothing", "half a head", "half a body", "half a compressed body"],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("linger", [None, b"\1\0\0\0\0\0\0\0"], ids=["closed", "reset"])
 async def test_a_response_that_breaks_off(
     sent: bytes, linger: bytes | None, client: Opened
@@ -711,7 +715,7 @@ async def test_a_session_of_its_own_adds_nothing() -> None:
 REQUEST = Request("GET", "http://x.test/")
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
@@ -729,7 +733,7 @@ class Unprintable(Exception):
         (EOFError(), False),
         (aiohttp.ClientPayloadError("x"), False),
         (RecursionError("x"), False),
-        (Unprintable(), False),
+        (UnprintableError(), False),
         (Exception("a\nb\x1b[31m\udcff" + "c" * 5000), False),
     ],
     ids=lambda value: type(value).__name__,
