@@ -16,7 +16,7 @@ import base64
 import binascii
 import re
 import string
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from html.entities import html5
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -57,6 +57,7 @@ _PUBLIC_HEADERS: Final = frozenset(
         "user-agent",
     }
 )
+_ESCAPES: Final = frozenset("%\\&")
 _JSON_ESCAPES: Final = {
     "b": "\b",
     "f": "\f",
@@ -242,11 +243,20 @@ class _Spellings:
         if readings is None:
             readings = self._readings(position, depth - 1)
             for escape, end in readings:
-                decoded = _ESCAPES[escape](self, end, depth - 1) if escape in _ESCAPES else None
+                decoded = self._decoded(escape, end, depth - 1)
                 if decoded is not None and decoded not in readings:
                     readings = [*readings, decoded]
             self._known[position, depth] = readings
         return readings
+
+    def _decoded(self, escape: str, position: int, depth: int) -> tuple[str, int] | None:
+        if escape == "%":
+            return self._percent(position, depth)
+        if escape == "\\":
+            return self._backslash(position, depth)
+        if escape == "&":
+            return self._ampersand(position, depth)
+        return None
 
     def _next(
         self, position: int, depth: int, allowed: Container[str]
@@ -307,13 +317,6 @@ class _Spellings:
         if not digits or (code := int(digits, base)) > 0x10FFFF:
             return None
         return _utf8(chr(code)), end
-
-
-_ESCAPES: Final[Mapping[str, Callable[[_Spellings, int, int], tuple[str, int] | None]]] = {
-    "%": _Spellings._percent,
-    "\\": _Spellings._backslash,
-    "&": _Spellings._ampersand,
-}
 
 
 def _utf8(text: str) -> str:

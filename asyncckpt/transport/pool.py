@@ -38,6 +38,8 @@ The following names of aiohttp are not documented. They were checked in aiohttp 
 of them fails later, the client uses only aiohttp's documented API from then on.
 """
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -133,11 +135,14 @@ def _check_internals(session: aiohttp.ClientSession) -> None:
 
     Raises:
         AttributeError: One of them does not exist.
+        ImportError: A module does not exist.
         TypeError: One of them does not accept the arguments that are passed here.
     """
+    from aiohttp import client_proto, http, http_exceptions
+
     loop = asyncio.get_running_loop()
     url = URL("http://localhost/")
-    _ = aiohttp.http_exceptions.HttpProcessingError(message="").message
+    _ = http_exceptions.HttpProcessingError(message="").message
     request = aiohttp.ClientRequest(
         "GET", url, loop=loop, session=session, server_hostname="localhost"
     )
@@ -145,13 +150,13 @@ def _check_internals(session: aiohttp.ClientSession) -> None:
     connect = aiohttp.BaseConnector.connect
     inspect.signature(connect).bind(None, request, traces=[], timeout=aiohttp.ClientTimeout())
     _ = aiohttp.connector.Connection.protocol
-    handler = aiohttp.client_proto.ResponseHandler(loop)
+    handler = client_proto.ResponseHandler(loop)
     _ = handler.should_close, handler._parser, len(handler._buffer)
     inspect.signature(handler.set_response_params).bind(read_until_eof=True, read_timeout=1.0)
     inspect.signature(handler.start_timeout).bind()
     inspect.signature(handler.read).bind()
     inspect.signature(handler.set_exception).bind(ValueError())
-    _ = aiohttp.http.RawResponseMessage.code
+    _ = http.RawResponseMessage.code
     inspect.signature(aiohttp.ClientResponse.start).bind(None, None)
     tuple(session._middlewares)
 
@@ -557,7 +562,9 @@ def _watched_kind(kind: type[aiohttp.ClientResponse]) -> Callable[..., _WatchedR
 class _WatchedResponse(aiohttp.ClientResponse):
     watching: _Watching
 
-    def start(self, connection: Connection) -> Coroutine[object, object, aiohttp.ClientResponse]:
+    def start(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, connection: Connection
+    ) -> Coroutine[object, object, aiohttp.ClientResponse]:
         # aiohttp calls this as soon as it has written the request.
         if self.watching.begin(connection):
             raise UnsolicitedDataError

@@ -19,7 +19,8 @@ from asyncckpt import (
     Response,
     UnprocessableEntityError,
 )
-from asyncckpt.protocol.failures import status_error, validation_error
+from asyncckpt.protocol.failures import printable, status_error, validation_error
+from asyncckpt.protocol.secrets import KEPT_OF_A_BODY
 
 from support.strategies import thorough
 
@@ -98,6 +99,36 @@ class TestStatusError:
         error = status_error(answer(500, content))
         assert (error.message, error.body) == (message, body)
 
+    @pytest.mark.parametrize(
+        ("sent", "message"),
+        [
+            ("a\x1b[31mb\x07\x00c", "a\ufffd[31mb\ufffd\ufffdc"),
+            ("line\r\n\tbreak\u2028s", "line break s"),
+            ("right\u202eto left", "right\ufffdto left"),
+            ("\x85\xa0 ", "the server gave no reason"),
+            ("x" * 501, "x" * 500 + "…"),
+            ("grüße \U0001f600", "grüße \U0001f600"),
+        ],
+    )
+    def test_messages_are_printable_and_bounded(self, sent: str, message: str) -> None:
+        assert status_error(answer(500, sent.encode())).message == message
+        if message[0] != "t":
+            content = json.dumps({"error": {"message": sent}}).encode()
+            assert status_error(answer(500, content)).message == message
+
+    def test_lone_surrogates_do_not_show(self) -> None:
+        error = status_error(answer(500, b'{"error": {"message": "a\\ud800b"}}'))
+        assert error.message.isprintable()
+        assert error.message.encode()
+
+    def test_what_is_kept_of_a_body_is_bounded(self) -> None:
+        content = json.dumps({"error": {"message": "a", "more": "x" * KEPT_OF_A_BODY}}).encode()
+        error = status_error(answer(500, content))
+        assert isinstance(error.body, str)
+        assert len(error.body) <= 501
+        small = json.dumps({"error": {"message": "a", "more": "x" * 10_000}}).encode()
+        assert status_error(answer(500, small)).message == "a"
+
     def test_long_bodies_are_cut(self) -> None:
         error = status_error(answer(500, b"long " * 1000))
         assert len(error.message) <= 501
@@ -109,6 +140,12 @@ class TestStatusError:
         assert status_error(answer(500, content)).status_code == 500
 
     @thorough
+    @given(st.text(max_size=40) | st.text("\ud800\udfff\x00\n \u202e", max_size=20))
+    def test_any_message_is_printable(self, text: str) -> None:
+        assert printable(text).isprintable()
+        assert len(printable(text, 5)) <= 6
+
+    @thorough
     @given(
         st.binary(max_size=40)
         | st.binary(max_size=20).map(lambda part: b'{"error": ' + part + b"}")
@@ -116,6 +153,7 @@ class TestStatusError:
     def test_any_body(self, content: bytes) -> None:
         error = status_error(answer(400, content))
         assert error.message
+        assert error.message.isprintable()
         assert pickle.loads(pickle.dumps(error)).body == error.body
 
 
@@ -138,6 +176,12 @@ class TestValidationError:
         assert len(str(error)) < 400
         assert len(str(error.body)) <= 501
         assert "without an id" in str(error)
+
+    def test_is_printable(self) -> None:
+        response = answer(
+            200, b"\x1b[2J\n\xff", content_type="text/\x1b\udcff", x_request_id="req\n1"
+        )
+        assert str(validation_error(response, "got \x07", "$.\n")).isprintable()
 
     def test_without_a_content_type(self) -> None:
         assert "content type is none" in str(validation_error(answer(), "nothing", "$"))
