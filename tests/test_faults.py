@@ -1,18 +1,22 @@
 """Every row of the fault table, over a real socket."""
 
 import asyncio
+import base64
 import contextlib
+import json
 import socket
 import ssl
 import tracemalloc
 from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import attrs
 import pytest
 import trustme
+from yarl import URL
 
 from asyncckpt import (
     APIConnectionError,
@@ -32,7 +36,7 @@ from asyncckpt.testing.faults import Fault
 
 from support import faults_table
 from support.faults_table import MAX_BODY_BYTES, TABLE, Row
-from support.servers import serving, tunnel_to
+from support.servers import Proxy, path_of, response, serving, tunnel_to
 
 BY_ID = {row.id: row for row in TABLE}
 RETRIES = 2
@@ -196,7 +200,7 @@ def test_every_row_is_shown() -> None:
 
 def test_the_page_is_up_to_date() -> None:
     page = faults_table.PAGE.read_text("utf-8")
-    assert page == faults_table.with_table(page), "python -m support.faults_table --write"
+    assert page == faults_table.with_table(page), "python tests/support/faults_table.py --write"
     assert page.count(faults_table.BEGIN) == page.count(faults_table.END) == 1
 
 
@@ -693,3 +697,380 @@ async def test_connection_errors_quote_no_bytes_of_the_server(
     assert isinstance(error, APIConnectionError)
     assert KEY not in str(error)
     assert "\n" not in str(error)
+
+
+# Responses that belong to no request. The servers send what the sandbox cannot.
+
+
+def page_of(sandbox: Sandbox, path: str) -> bytes:
+    """Return a complete response: all checkpoints of the job that a path names."""
+    data = list(sandbox.checkpoints_of(path.split("/")[-2]))
+    return response(json.dumps({"object": "list", "data": data, "has_more": False}).encode())
+
+
+LATE = {
+    "duplicate": lambda sent: sent,
+    "204": lambda sent: b"HTTP/1.1 204 No Content\r\n\r\n",
+    "408": lambda sent: response(b"", status="408 Request Timeout"),
+    "a part": lambda sent: sent[:20],
+}
+
+
+@shows("late-response")
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+@pytest.mark.parametrize("together", [False, True], ids=["later", "in one segment"])
+async def test_a_late_response(
+    late: Callable[[bytes], bytes], together: bool, sandbox: Sandbox, connect: Connect
+) -> None:
+    idle = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            sent = page_of(sandbox, await path_of(reader))
+            if together:
+                writer.write(sent + late(sent))
+                continue
+            writer.write(sent)
+            await idle.wait()
+            writer.write(late(sent))
+
+    async with (
+        serving(talk) as server,
+        connect(base_url=f"{server.url}/v1", max_retries=0, prefetch=0) as client,
+    ):
+        for number, job in enumerate(sandbox.job_ids[:4], 1):
+            assert await read(client, job) == Outcome(Expected(sandbox, job).ids, None)
+            idle.set()
+            while not together and server.closed < number:
+                await asyncio.sleep(0)
+            idle.clear()
+
+
+async def test_late_responses_to_many_jobs(sandbox: Sandbox, connect: Connect) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            sent = page_of(sandbox, await path_of(reader))
+            writer.write(sent)
+            await writer.drain()
+            await asyncio.sleep(0)
+            writer.write(sent)
+
+    jobs = sandbox.job_ids
+    async with serving(talk) as server, connect(base_url=f"{server.url}/v1") as client:
+        for _ in range(3):
+            stream = client.fine_tuning.jobs.checkpoints.list_many(jobs, concurrency=3)
+            seen = sorted([checkpoint.id async for checkpoint in stream])
+            assert seen == sorted(id_ for job in jobs for id_ in Expected(sandbox, job).ids)
+
+
+@shows("stray-response")
+async def test_a_response_before_the_request(sandbox: Sandbox) -> None:
+    # The socket is read before the request is written: what the server sends at once is there.
+    row = BY_ID["stray-response"]
+    connections = 0
+
+    class Connector(aiohttp.TCPConnector):
+        async def connect(self, *args: Any, **kwargs: Any) -> Any:
+            connection = await super().connect(*args, **kwargs)
+            while not (connection.transport is None or connection.transport.is_closing()):
+                if connection.protocol.should_close:
+                    break
+                await asyncio.sleep(0)
+            return connection
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.write(response(b'{"object": "list", "data": [], "has_more": false}'))
+        await reader.read()
+
+    async with (
+        serving(talk) as server,
+        aiohttp.ClientSession(connector=Connector()) as session,
+        sandbox.client(session=session, base_url=f"{server.url}/v1", **options_for(row)) as client,
+    ):
+        check(await read(client, sandbox.job_ids[0]), row)
+    assert connections == 2 * attempts_of(row)
+
+
+@shows("informational-silence")
+async def test_silence_after_an_informational_response(sandbox: Sandbox, connect: Connect) -> None:
+    row = BY_ID["informational-silence"]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await path_of(reader)
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await reader.read()
+
+    options = options_for(row) | {"timeout": Timeout(total=None, read=SHORT.read)}
+    async with (
+        serving(talk) as server,
+        connect(base_url=f"{server.url}/v1", **options) as client,
+    ):
+        check(await read(client, sandbox.job_ids[0]), row)
+
+
+@shows("informational-flood")
+async def test_a_flood_of_informational_responses(sandbox: Sandbox, connect: Connect) -> None:
+    row = BY_ID["informational-flood"]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await path_of(reader)
+        while True:
+            writer.write(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n")
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    options = options_for(row) | {"timeout": None}
+    async with (
+        serving(talk) as server,
+        connect(base_url=f"{server.url}/v1", **options) as client,
+    ):
+        check(await read(client, sandbox.job_ids[0]), row)
+        assert server.connections == attempts_of(row)
+
+
+# Proxies.
+
+
+@pytest.fixture
+def through(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, str], None]:
+    """Name a proxy in the environment, with credentials."""
+
+    def name(port: int, credentials: str = "") -> None:
+        for variable in ("no_proxy", "NO_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.delenv(variable, raising=False)
+        for variable in ("HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(variable, f"http://{credentials}127.0.0.1:{port}")
+
+    return name
+
+
+CREDENTIALS = "our-user:our%20pass@"
+AUTHORIZATION = "Basic " + base64.b64encode(b"our-user:our pass").decode()
+
+
+async def test_an_http_url_through_a_proxy_with_credentials(
+    sandbox: Sandbox, through: Callable[[int, str], None], leaks: None
+) -> None:
+    expected = Expected(sandbox)
+    proxy = Proxy(AUTHORIZATION)
+    async with serving(proxy.talk) as server:
+        through(server.port, CREDENTIALS)
+        async with sandbox.client(trust_env=True) as client:
+            assert await read(client, expected.job) == Outcome(expected.ids, None)
+    assert proxy.heads[0].startswith(f"GET {sandbox.origin}/v1/")
+
+
+async def test_an_https_url_through_a_proxy_with_credentials(
+    authority: trustme.CA, sandbox: Sandbox, through: Callable[[int, str], None], leaks: None
+) -> None:
+    expected = Expected(sandbox)
+    proxy = Proxy(AUTHORIZATION)
+    tls = server_side(authority.issue_cert("127.0.0.1"))
+    async with serving(proxy.talk) as server, serving(tunnel_to(sandbox), tls) as origin:
+        through(server.port, CREDENTIALS)
+        async with sandbox.client(
+            trust_env=True,
+            base_url=f"https://127.0.0.1:{origin.port}/v1",
+            ssl=client_side(authority),
+        ) as client:
+            assert await read(client, expected.job) == Outcome(expected.ids, None)
+    (head,) = proxy.heads
+    assert head.startswith(f"CONNECT 127.0.0.1:{origin.port} ")
+    # The proxy learns nothing that is meant for the server, and the server nothing for the proxy.
+    assert "Bearer" not in head
+    assert not any("proxy-authorization" in request.headers for request in sandbox.requests)
+
+
+@shows("proxy-407")
+async def test_a_proxy_that_rejects_the_credentials_of_an_http_url(
+    sandbox: Sandbox, through: Callable[[int, str], None], leaks: None
+) -> None:
+    row = BY_ID["proxy-407"]
+    proxy = Proxy("Basic another")
+    async with serving(proxy.talk) as server:
+        through(server.port, CREDENTIALS)
+        async with sandbox.client(trust_env=True, **options_for(row)) as client:
+            outcome = await read(client, sandbox.job_ids[0])
+    check(outcome, row)
+    assert isinstance(outcome.error, APIStatusError)
+    assert outcome.error.status_code == 407
+    assert len(proxy.heads) == 1
+
+
+@shows("proxy-connect-407")
+@shows("proxy-connect-502")
+@pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway"])
+async def test_a_proxy_that_refuses_to_connect(
+    status: str, sandbox: Sandbox, through: Callable[[int, str], None], leaks: None
+) -> None:
+    row = BY_ID[f"proxy-connect-{status[:3]}"]
+    proxy = Proxy("Basic another", status)
+    async with serving(proxy.talk) as server:
+        through(server.port, CREDENTIALS)
+        async with sandbox.client(
+            trust_env=True, base_url="https://127.0.0.1:9/v1", **options_for(row)
+        ) as client:
+            outcome = await read(client, sandbox.job_ids[0])
+    check(outcome, row)
+    assert f"the proxy responded with status {status[:3]}" in str(outcome.error)
+    assert len(proxy.heads) == attempts_of(row)
+
+
+async def test_the_credentials_of_a_proxy_are_masked(
+    sandbox: Sandbox, through: Callable[[int, str], None], leaks: None
+) -> None:
+    encoded = AUTHORIZATION.removeprefix("Basic ")
+    sandbox.inject(faults.Status(400, body=f"what is {encoded} or our-user:our pass?"))
+    async with serving(Proxy(AUTHORIZATION).talk) as server:
+        through(server.port, CREDENTIALS)
+        async with sandbox.client(trust_env=True) as client:
+            error = (await read(client, sandbox.job_ids[0])).error
+    assert "what is *** or ***?" in str(error)
+
+
+# Secrets.
+
+
+def redirects_to(location: bytes) -> Callable[..., Any]:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await path_of(reader)
+            head = b"HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: " + location
+            writer.write(head + b"\r\n\r\n")
+
+    return talk
+
+
+@shows("redirect-not-utf-8")
+@pytest.mark.parametrize(
+    "location", [b"/\xff", b"http://\xe9/", b"/\xc3\x28?\x80", b"\xed\xa0\x80"]
+)
+async def test_a_redirect_that_is_not_utf_8(
+    location: bytes, sandbox: Sandbox, connect: Connect
+) -> None:
+    row = BY_ID["redirect-not-utf-8"]
+    async with (
+        serving(redirects_to(location)) as server,
+        connect(base_url=f"{server.url}/v1", **options_for(row)) as client,
+    ):
+        check(await read(client, sandbox.job_ids[0]), row)
+
+
+SPELLED = {
+    "json": "".join(f"\\u{ord(character):04x}" for character in KEY),
+    "url": "".join(f"%{ord(character):02x}" for character in KEY),
+    "url twice": "".join(f"%25{ord(character):02X}" for character in KEY),
+    "html": "".join(f"&#{ord(character)};" for character in KEY),
+    "a mixture": f"%73k&#45;{KEY[3:6]}\\u{ord(KEY[6]):04X}{KEY[7:]}",
+    "upper case": KEY.upper(),
+}
+
+
+@shows("repeated-key")
+@pytest.mark.parametrize("spelled", SPELLED.values(), ids=SPELLED)
+async def test_an_error_that_repeats_the_key(
+    spelled: str, sandbox: Sandbox, connect: Connect
+) -> None:
+    row = BY_ID["repeated-key"]
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await path_of(reader)
+        body = '{"error": {"message": "what is ' + spelled + '?"}}'
+        headers = [f"X-Echo: {spelled}", f"X-{KEY}: 1", f"x-request-id: {spelled}"]
+        writer.write(response(body.encode(), *headers, status="400 Bad Request"))
+
+    async with (
+        serving(talk) as server,
+        connect(base_url=f"{server.url}/v1", api_key=KEY, **options_for(row)) as client,
+    ):
+        outcome = await read(client, sandbox.job_ids[0])
+    check(outcome, row)
+    assert isinstance(outcome.error, APIStatusError)
+    assert outcome.error.message == "what is ***?"
+    assert outcome.error.request_id == "***"
+    kept = outcome.error.response
+    assert dict(kept.headers)["X-***"] == "1"
+    assert not {spelled, KEY} & {*kept.headers.values(), kept.text}
+
+
+@shows("unprintable-error")
+@pytest.mark.parametrize("text", ["\x1b[2J\x07 a\r\nb\u202e", "x" * (1 << 20)])
+async def test_an_error_with_an_unprintable_body(
+    text: str, sandbox: Sandbox, connect: Connect
+) -> None:
+    row = BY_ID["unprintable-error"]
+    sandbox.inject(faults.Status(400, body=text), times=None)
+    async with connect(**options_for(row)) as client:
+        outcome = await read(client, sandbox.job_ids[0])
+    check(outcome, row)
+    assert isinstance(outcome.error, APIStatusError)
+    assert outcome.error.message.isprintable()
+    assert len(outcome.error.message) <= 501
+    assert len(outcome.error.response.content) <= 16_384
+
+
+# Lent sessions.
+
+
+@pytest.mark.parametrize("how", ["shared", "of the host"])
+async def test_the_cookies_of_a_lent_session_do_not_leave_the_origin(
+    how: str, sandbox: Sandbox, leaks: None
+) -> None:
+    witness = Witness()
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with serving(witness.talk) as server:
+        sandbox.inject(faults.Redirect(location=f"{server.url}/elsewhere"))
+        async with (
+            aiohttp.ClientSession(cookie_jar=jar) as session,
+            sandbox.client(session=session) as client,
+        ):
+            url = URL() if how == "shared" else URL(sandbox.origin)
+            jar.update_cookies({"login": "cookie-of-ours"}, url)
+            outcome = await read(client, sandbox.job_ids[0])
+    assert witness.heads == []
+    assert isinstance(outcome.error, APIConnectionError)
+    assert "cookies" in str(outcome.error)
+
+
+async def test_a_lent_session_with_cookies_for_elsewhere_follows(
+    sandbox: Sandbox, leaks: None
+) -> None:
+    witness = Witness()
+    async with serving(witness.talk) as server:
+        sandbox.inject(faults.Redirect(location=f"{server.url}/elsewhere"))
+        async with (
+            aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
+            sandbox.client(session=session) as client,
+        ):
+            session.cookie_jar.update_cookies({"login": "ours"}, URL("http://api.example/"))
+            await read(client, sandbox.job_ids[0])
+    (head,) = witness.heads
+    assert "ookie" not in head
+
+
+@pytest.mark.filterwarnings(r"ignore:.*\bdeprecated\b:DeprecationWarning")
+async def test_a_lent_session_with_auth_is_rejected() -> None:
+    async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("us", "pass")) as session:
+        with pytest.raises(ValueError, match="session has auth="):
+            AsyncClient(api_key=KEY, session=session)
+        with pytest.raises(ValueError, match="session has auth="):
+            AsyncClient(default_headers={"authorization": KEY}, session=session)
+        AsyncClient(default_headers={"api-key": KEY}, session=session)
+
+
+async def test_the_key_comes_before_a_netrc_entry(
+    sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login us password pass\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    sandbox.api_key = KEY
+    expected = Expected(sandbox)
+    async with (
+        aiohttp.ClientSession(trust_env=True) as session,
+        sandbox.client(session=session, api_key=KEY) as client,
+    ):
+        assert await read(client, expected.job) == Outcome(expected.ids, None)

@@ -25,6 +25,7 @@ from asyncckpt.errors import APIConnectionError, APITimeoutError
 from asyncckpt.messages import Request, Response
 from asyncckpt.options import Timeout
 from asyncckpt.protocol.failures import BodyTooLongError, printable
+from asyncckpt.protocol.secrets import secrets_in
 from asyncckpt.transport.pool import NOT_HTTP, Guard, Internals, Pool, own_key
 from asyncckpt.transport.proxies import Proxy, proxy_for
 
@@ -184,8 +185,8 @@ class SessionExchange:
     @property
     def secrets(self) -> Iterable[str]:
         """See `Exchange.secrets`."""
-        headers = [proxy.headers for proxy in self._proxies.values() if proxy is not None]
-        return [value for sent in headers for value in sent.values()]
+        proxies = [proxy for proxy in self._proxies.values() if proxy is not None]
+        return [secret for proxy in proxies for secret in secrets_in(proxy.headers, "")]
 
     def session_headers_for(self, url: str) -> Mapping[str, str]:
         """See `Exchange.session_headers_for`."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import attrs
+from yarl import URL
 
 from asyncckpt import AsyncClient
 from asyncckpt.testing import Sandbox
@@ -85,17 +86,11 @@ async def serving(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncGenerat
 def tunnel_to(sandbox: Sandbox) -> Talk:
     """Pass bytes to the sandbox and back."""
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = int(sandbox.origin.rpartition(":")[2])
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
         finally:
             far_writer.close()
 
@@ -143,3 +138,44 @@ async def answering(answer: Callable[[str], tuple[int, Any]]) -> AsyncGenerator[
     async with serving(talk) as counted:
         made.base_url = f"http://127.0.0.1:{counted.port}"
         yield made
+
+
+@attrs.define
+class Proxy:
+    """An HTTP proxy.
+
+    Args:
+        authorization: The value of ``Proxy-Authorization`` that it requires, or None.
+        status: What it responds with if that is wrong.
+        heads: The heads of the requests that it received.
+    """
+
+    authorization: str | None = None
+    status: str = "407 Proxy Authentication Required"
+    heads: list[str] = attrs.field(factory=list[str])
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
+        method, target, _ = head.split(" ", 2)
+        authorized = f"Proxy-Authorization: {self.authorization}\r\n" in head
+        if self.authorization is not None and not authorized:
+            writer.write(response(b"who are you?", "connection: close", status=self.status))
+            return
+        url = URL(target if "://" in target else f"//{target}")
+        far_reader, far_writer = await asyncio.open_connection(url.host, url.port)
+        if method == "CONNECT":
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        else:
+            far_writer.write(head.replace(target, url.raw_path_qs, 1).encode())
+        try:
+            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        finally:
+            far_writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
