@@ -16,7 +16,7 @@ Both keep a `Watch` over each connection, which enforces two rules:
 - At most `MAX_INFORMATIONAL` informational (1xx) responses may come before the final one, and
   they do not stop the read timeout.
 
-The following names of aiohttp are not documented. They were checked in aiohttp 3.14.2 to 3.14.5.
+The following names of aiohttp are not documented. They were checked in aiohttp 3.14.2 and 3.14.5.
 
 - ``BaseConnector.connect(request, traces=, timeout=)``: its arguments
 - ``ClientRequest(method, url, loop=, session=, server_hostname=)``, and its ``headers``
