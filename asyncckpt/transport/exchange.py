@@ -26,7 +26,7 @@ from asyncckpt.messages import Request, Response
 from asyncckpt.options import Timeout
 from asyncckpt.protocol.failures import BodyTooLongError, printable
 from asyncckpt.protocol.secrets import secrets_in
-from asyncckpt.transport.pool import NOT_HTTP, Guard, Internals, Pool, own_key
+from asyncckpt.transport.pool import MAX_ORIGINS, NOT_HTTP, Guard, Internals, Pool, own_key
 from asyncckpt.transport.proxies import Proxy, proxy_for
 
 __all__ = [
@@ -152,7 +152,8 @@ class SessionExchange:
         session: The session.
         internals: The undocumented parts of aiohttp; None for a session that does not use them.
         has_wire_trace: Whether the session has the hook of `wire_trace`.
-        uses_env_proxies: Whether to take proxies from the environment.
+        uses_env_proxies: Whether to take proxies from the environment, which is read when the
+            session first contacts an origin.
     """
 
     def __init__(
@@ -287,6 +288,9 @@ class SessionExchange:
             return None
         origin = url.origin()
         if origin not in self._proxies:
+            if len(self._proxies) == MAX_ORIGINS:
+                # Redirects may lead to any number of them.
+                self._proxies.clear()
             self._proxies[origin] = proxy_for(origin)
         return self._proxies[origin]
 

@@ -30,7 +30,7 @@ The following names of aiohttp are not documented. They were checked in aiohttp 
 - ``ResponseHandler.start_timeout()``
 - ``ResponseHandler.should_close``
 - ``ResponseHandler.set_exception(error)``
-- ``ResponseHandler._parser``
+- ``ResponseHandler._parser`` and its ``feed_eof()``
 - ``ResponseHandler._buffer``
 - ``http_exceptions.HttpProcessingError`` and its ``message``
 
@@ -47,7 +47,7 @@ import inspect
 import logging
 import select
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import aiohttp
 import attrs
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_INFORMATIONAL",
+    "MAX_ORIGINS",
     "NOT_HTTP",
     "Guard",
     "Internals",
@@ -73,6 +74,9 @@ _log: Final = logging.getLogger("asyncckpt")
 MAX_INFORMATIONAL: Final = 20
 """How many informational (1xx) responses may come before the final one."""
 
+MAX_ORIGINS: Final = 100
+"""How many origins an exchange remembers."""
+
 # How long a new connection that is used to repeat a request must be silent, in seconds.
 _SETTLING_TIME: Final = 0.1
 
@@ -84,12 +88,12 @@ NOT_HTTP: Final[tuple[type[Exception], ...]] = (
 )
 """The exceptions of aiohttp's parser; empty if it has no such exceptions any more."""
 
+_MALFORMED: Final[tuple[type[Exception], ...]] = (ValueError, *NOT_HTTP)
 _NETWORK_ERRORS: Final[tuple[type[Exception], ...]] = (
     TimeoutError,
     OSError,
-    ValueError,
     aiohttp.ClientError,
-    *NOT_HTTP,
+    *_MALFORMED,
 )
 
 
@@ -151,14 +155,19 @@ def _check_internals(session: aiohttp.ClientSession) -> None:
     inspect.signature(connect).bind(None, request, traces=[], timeout=aiohttp.ClientTimeout())
     _ = aiohttp.connector.Connection.protocol
     handler = client_proto.ResponseHandler(loop)
-    _ = handler.should_close, handler._parser, len(handler._buffer)
-    inspect.signature(handler.set_response_params).bind(read_until_eof=True, read_timeout=1.0)
+    _ = handler.should_close, len(handler._buffer)
+    handler.set_response_params(read_until_eof=True, read_timeout=1.0)
+    cast("_Parser", handler._parser).feed_eof()
     inspect.signature(handler.start_timeout).bind()
     inspect.signature(handler.read).bind()
     inspect.signature(handler.set_exception).bind(ValueError())
     _ = http.RawResponseMessage.code
     inspect.signature(aiohttp.ClientResponse.start).bind(None, None)
     tuple(session._middlewares)
+
+
+class _Parser(Protocol):
+    def feed_eof(self) -> object: ...
 
 
 class Watch(asyncio.Protocol):
@@ -209,11 +218,19 @@ class Watch(asyncio.Protocol):
         can_tell = self.is_used or not self._has_tls
         return not (can_tell and self._unread is not None and self._unread(0))
 
-    def rest(self, parser: object) -> None:
-        """Note that the response that a parser has parsed is complete."""
+    def rest(self, parser: _Parser) -> bool:
+        """Note that the response that a parser has parsed is complete.
+
+        Returns:
+            Whether the parser is not in the middle of another one.
+        """
         self.is_used = True
         self._informational = 0
         self._parser_at_rest = parser
+        try:
+            return parser.feed_eof() is None
+        except _MALFORMED:
+            return False
 
     def close(self) -> None:
         """Close the connection."""
@@ -318,7 +335,7 @@ class Reply:
     content: aiohttp.StreamReader
     _connection: Connection
     _watch: Watch
-    _parser: object
+    _parser: _Parser
     _is_kept: bool
 
     def close(self) -> None:
@@ -326,10 +343,10 @@ class Reply:
         self._connection.close()
 
     def release(self) -> None:
-        """Return the connection to the pool, if the response was read to its end."""
-        self._watch.rest(self._parser)
-        if self._is_kept:
-            # This closes it if anything has arrived after the response.
+        """Return the connection to the pool, unless something else has arrived on it."""
+        has_ended = self._watch.rest(self._parser)
+        if self._is_kept and has_ended:
+            # This closes it if the response was not read to its end, or another one has arrived.
             self._connection.release()
         else:
             self._connection.close()
@@ -387,7 +404,7 @@ class Pool:
                     head, content = await handler.read()
                     # 101 is final: nothing else follows it (RFC 9110, section 15.2.2).
                     if head.code >= 200 or head.code == 101:
-                        parser = handler._parser
+                        parser = cast("_Parser", handler._parser)
                         return Reply(
                             head.code, head.headers, content, connection, watch, parser, not fresh
                         )
@@ -423,6 +440,9 @@ class Pool:
                 server_hostname=own_key(url) if fresh else None,
             )
             if not fresh:
+                if len(self._origins) == MAX_ORIGINS:
+                    # Redirects may lead to any number of them.
+                    self._origins.clear()
                 self._origins[start] = origin
         return origin
 
@@ -525,7 +545,7 @@ class _Watching:
     on_wire: Callable[[], None] | None
     watch: Watch | None = None
     handler: ResponseHandler | None = None
-    parser: object = None
+    parser: _Parser | None = None
 
     def begin(self, connection: Connection) -> bool:
         """Watch the connection; return whether something had arrived before the request."""
@@ -536,7 +556,7 @@ class _Watching:
             if handler is None or transport is None:
                 return False
             self.watch = Watch.over(handler, transport, self.internals)
-            self.handler, self.parser = handler, handler._parser
+            self.handler, self.parser = handler, cast("_Parser", handler._parser)
             return not self.watch.is_silent()
         except Exception as error:
             self.internals.give_up(error)
@@ -545,9 +565,10 @@ class _Watching:
     def finish(self) -> None:
         """Note that the response is complete; close the connection if more than that came."""
         try:
-            if self.watch is not None and self.handler is not None:
-                self.watch.rest(self.parser)
-                if self.handler._parser is self.parser and self.handler.should_close:
+            if self.watch is not None and self.handler is not None and self.parser is not None:
+                has_ended = self.watch.rest(self.parser)
+                is_current = self.handler._parser is self.parser
+                if is_current and not (has_ended and not self.handler.should_close):
                     self.watch.was_disturbed = True
                     self.watch.close()
         except Exception as error:
