@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Final, Protocol
@@ -21,13 +20,13 @@ from typing import Final, Protocol
 import aiohttp
 from yarl import URL
 
-from asyncckpt.errors import APIConnectionError, APITimeoutError
 from asyncckpt.messages import Request, Response
 from asyncckpt.options import Timeout
-from asyncckpt.protocol.failures import BodyTooLongError, printable
+from asyncckpt.protocol.failures import BodyTooLongError
 from asyncckpt.protocol.secrets import secrets_in
-from asyncckpt.transport.pool import MAX_ORIGINS, NOT_HTTP, Guard, Internals, Pool, own_key
+from asyncckpt.transport.pool import MAX_ORIGINS, Guard, Internals, Pool, own_key
 from asyncckpt.transport.proxies import Proxy, proxy_for
+from asyncckpt.transport.translation import translated
 
 __all__ = [
     "Exchange",
@@ -39,7 +38,6 @@ __all__ = [
 ]
 
 _REQUEST_OF_AIOHTTP: Final = vars(aiohttp.ClientSession)["_request"]
-_SHOWN_OF_A_REASON: Final = 500
 
 _on_wire: Final[ContextVar[Callable[[], None] | None]] = ContextVar("on_wire", default=None)
 
@@ -410,58 +408,3 @@ def _aiohttp_timeout(timeout: Timeout) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(
         total=timeout.total, sock_connect=timeout.connect, sock_read=timeout.read
     )
-
-
-def translated(error: Exception, timeout: Timeout, request: Request) -> APIConnectionError:
-    """Return the exception that a caller sees for anything that went wrong inside a request.
-
-    It has no cause: exceptions of aiohttp carry the headers of the request, and the key in them.
-    Besides `aiohttp.ClientError`, `OSError` and `TimeoutError`, these can come out of aiohttp:
-    exceptions of its HTTP parser, `ssl.SSLError` and `ssl.CertificateError`, `ValueError` and
-    `UnicodeError` (a host that cannot be encoded), `LookupError` (an unknown codec), `zlib.error`
-    and the exceptions of other decompressors, `RuntimeError`, `AssertionError`, `EofStream`.
-
-    Args:
-        error: What was raised.
-        timeout: The timeout of the request.
-        request: The request.
-    """
-    if isinstance(error, APIConnectionError):
-        return error
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return APITimeoutError(f"No connection within {timeout.connect} s", request=request)
-    if isinstance(error, aiohttp.SocketTimeoutError):
-        return APITimeoutError(f"The server was silent for {timeout.read} s", request=request)
-    if isinstance(error, TimeoutError):
-        return APITimeoutError(f"No complete response within {timeout.total} s", request=request)
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return APIConnectionError(
-            f"Connection error: the proxy responded with status {error.status}",
-            request=request,
-            # Such as 407: the credentials are wrong. What a retry may help against is 5xx.
-            is_final=error.status < 500,
-        )
-    if isinstance(error, (aiohttp.ClientResponseError, *NOT_HTTP)):
-        said = getattr(error, "message", "")
-        reason = f"the response is malformed: {said}"
-    else:
-        reason = f"{type(error).__name__}: {_text_of(error)}"
-    return APIConnectionError(
-        f"Connection error: {_without_bytes(reason)}",
-        request=request,
-        # ValueError: a host that cannot even be looked up, as a redirect may name one: "a..b".
-        is_final=isinstance(error, aiohttp.ClientSSLError | ValueError),
-    )
-
-
-def _text_of(error: Exception) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "no text"
-
-
-def _without_bytes(reason: str) -> str:
-    """Return the reason without the bytes it quotes: the server may repeat a key in them."""
-    shown, *_ = re.split(r"\bb['\"]", printable(reason, _SHOWN_OF_A_REASON), maxsplit=1)
-    return shown.rstrip(" :")

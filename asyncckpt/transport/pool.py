@@ -1,5 +1,7 @@
 """Sends requests on the connections of aiohttp's pool: the only module that uses its internals.
 
+It is longer than other modules because everything that depends on them is in this one place.
+
 `Pool` is the fast path. It takes a connection from a session's pool, writes the request, and reads
 the response with aiohttp's own protocol and parser. It leaves out the preparation of a request of
 any kind, with cookies, redirects, authentication and a body, for each of thousands of requests
@@ -166,6 +168,30 @@ def _check_internals(session: aiohttp.ClientSession) -> None:
     tuple(session._middlewares)
 
 
+class Unread:
+    """Finds sockets with bytes that have arrived and that the event loop has not read yet.
+
+    It finds none where the system has no `select.poll`, as on Windows.
+    """
+
+    def __init__(self) -> None:
+        self._poll = select.poll() if hasattr(select, "poll") else None
+
+    def add(self, fd: int) -> None:
+        """Watch a socket; -1 stands for one that is not known."""
+        if self._poll is not None and fd >= 0:
+            self._poll.register(fd, select.POLLIN)
+
+    def discard(self, fd: int) -> None:
+        """Do not watch a socket any more."""
+        if self._poll is not None and fd >= 0:
+            self._poll.unregister(fd)
+
+    def found(self) -> list[tuple[int, int]]:
+        """Return such sockets, with flags."""
+        return self._poll.poll(0) if self._poll is not None else []
+
+
 class _Parser(Protocol):
     def feed_eof(self) -> object: ...
 
@@ -193,7 +219,10 @@ class Watch(asyncio.Protocol):
         self._parser_at_rest: object = None
         self._informational = 0
         self._has_tls = transport.get_extra_info("sslcontext") is not None
-        self._unread = _unread(transport)
+        sock = transport.get_extra_info("socket")
+        self._unread = Unread()
+        self.fd: int = -1 if sock is None else sock.fileno()
+        self._unread.add(self.fd)
         self._feed = handler.data_received
 
     @classmethod
@@ -211,12 +240,19 @@ class Watch(asyncio.Protocol):
         return protocol
 
     def is_silent(self) -> bool:
-        """Whether nothing has arrived that no request has asked for."""
-        if self._handler.should_close or self._transport.is_closing():
-            return False
+        """Whether the event loop has read nothing that no request has asked for."""
+        return not (self._handler.should_close or self._transport.is_closing())
+
+    def has_unread(self) -> bool:
+        """Whether something has arrived that the event loop has not read yet."""
         # TLS has messages of its own, and servers send some right after the handshake.
-        can_tell = self.is_used or not self._has_tls
-        return not (can_tell and self._unread is not None and self._unread(0))
+        return (self.is_used or not self._has_tls) and bool(self._unread.found())
+
+    def close_at_rest(self) -> None:
+        """Close the connection if no request is under way."""
+        if self._handler._parser is self._parser_at_rest:
+            self.was_disturbed = True
+            self._transport.abort()
 
     def rest(self, parser: _Parser) -> bool:
         """Note that the response that a parser has parsed is complete.
@@ -240,8 +276,7 @@ class Watch(asyncio.Protocol):
         """Pass the data on to aiohttp if a request is under way; else close the connection."""
         try:
             if self._handler._parser is self._parser_at_rest:
-                self.was_disturbed = True
-                self._transport.abort()
+                self.close_at_rest()
                 return
             messages = self._handler._buffer
             before = len(messages)
@@ -286,16 +321,6 @@ class Watch(asyncio.Protocol):
         else:
             # aiohttp stops its timer at the end of every response, also of these.
             self._handler.start_timeout()
-
-
-def _unread(transport: asyncio.Transport) -> Callable[[float], object] | None:
-    """Return a check for bytes that have arrived and that the event loop has not read yet."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or not hasattr(select, "poll"):
-        return None
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return poll.poll
 
 
 class _OwnKey(str):
@@ -394,7 +419,7 @@ class Pool:
                 was_used = watch.is_used
                 if fresh:
                     await asyncio.sleep(_SETTLING_TIME)
-                if not watch.is_silent():
+                if watch.has_unread() or not watch.is_silent():
                     raise UnsolicitedDataError
                 handler.set_response_params(read_until_eof=True, read_timeout=timeout.sock_read)
                 handler.start_timeout()
@@ -477,6 +502,8 @@ class Guard:
         self._session = session
         self._internals = internals
         self._kinds: dict[type[aiohttp.ClientResponse], Callable[..., _WatchedResponse]] = {}
+        self._idle: dict[int, Watch] = {}
+        self._unread = Unread()
 
     @property
     def is_usable(self) -> bool:
@@ -503,8 +530,10 @@ class Guard:
 
             def response(*args: object, **kwargs: object) -> aiohttp.ClientResponse:
                 made = kind(*args, **kwargs)
-                made.watching = _Watching(self._internals, on_wire)
+                made.watching = _Watching(self, on_wire)
                 return made
+
+            self._close_disturbed()
 
             request.response_class = cast("type[aiohttp.ClientResponse]", response)
             if authorization is not None:
@@ -525,9 +554,12 @@ class Guard:
         """
         if not isinstance(response, _WatchedResponse):
             return
-        response.watching.finish()
-        watch = response.watching.watch
-        if not fresh or watch is None:
+        watch = response.watching.finish()
+        if watch is None:
+            return
+        if not fresh:
+            self._idle[watch.fd] = watch
+            self._unread.add(watch.fd)
             return
         try:
             await asyncio.sleep(_SETTLING_TIME)
@@ -536,15 +568,32 @@ class Guard:
         if watch.was_disturbed:
             raise UnsolicitedDataError
 
+    def begin(self, handler: ResponseHandler, transport: asyncio.Transport) -> Watch:
+        """Return the watch over a connection that a request was written to."""
+        watch = Watch.over(handler, transport, self._internals)
+        if self._idle.get(watch.fd) is watch:
+            del self._idle[watch.fd]
+            self._unread.discard(watch.fd)
+        return watch
+
+    def give_up(self, error: Exception) -> None:
+        """Use the documented API from now on."""
+        self._internals.give_up(error)
+
+    def _close_disturbed(self) -> None:
+        # aiohttp tells which connection it took only once it has written the request.
+        for fd, _ in self._unread.found() if self._idle else ():
+            self._unread.discard(fd)
+            self._idle.pop(fd).close_at_rest()
+
 
 @attrs.define(eq=False)
 class _Watching:
     """How one response is watched."""
 
-    internals: Internals
+    guard: Guard
     on_wire: Callable[[], None] | None
     watch: Watch | None = None
-    handler: ResponseHandler | None = None
     parser: _Parser | None = None
 
     def begin(self, connection: Connection) -> bool:
@@ -555,24 +604,30 @@ class _Watching:
             handler, transport = connection.protocol, connection.transport
             if handler is None or transport is None:
                 return False
-            self.watch = Watch.over(handler, transport, self.internals)
-            self.handler, self.parser = handler, cast("_Parser", handler._parser)
+            self.watch = self.guard.begin(handler, transport)
+            self.parser = cast("_Parser", handler._parser)
             return not self.watch.is_silent()
         except Exception as error:
-            self.internals.give_up(error)
+            self.guard.give_up(error)
             return False
 
-    def finish(self) -> None:
-        """Note that the response is complete; close the connection if more than that came."""
+    def finish(self) -> Watch | None:
+        """Note that the response is complete; close the connection if more than that came.
+
+        Returns:
+            The watch over the connection, if it is still open.
+        """
+        watch, parser = self.watch, self.parser
+        if watch is None or parser is None:
+            return None
         try:
-            if self.watch is not None and self.handler is not None and self.parser is not None:
-                has_ended = self.watch.rest(self.parser)
-                is_current = self.handler._parser is self.parser
-                if is_current and not (has_ended and not self.handler.should_close):
-                    self.watch.was_disturbed = True
-                    self.watch.close()
+            has_ended = watch.rest(parser)
+            if watch.is_silent() and has_ended:
+                return watch
+            watch.close_at_rest()
         except Exception as error:
-            self.internals.give_up(error)
+            self.guard.give_up(error)
+        return None
 
 
 def _watched_kind(kind: type[aiohttp.ClientResponse]) -> Callable[..., _WatchedResponse]:
