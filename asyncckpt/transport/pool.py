@@ -45,6 +45,7 @@ of them fails later, the client uses only aiohttp's documented API from then on.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import select
@@ -176,6 +177,10 @@ class Unread:
 
     def __init__(self) -> None:
         self._poll = select.poll() if hasattr(select, "poll") else None
+        self.found: Callable[[], list[tuple[int, int]]] = list
+        """Returns such sockets, with flags."""
+        if self._poll is not None:
+            self.found = functools.partial(self._poll.poll, 0)
 
     def add(self, fd: int) -> None:
         """Watch a socket; -1 stands for one that is not known."""
@@ -186,10 +191,6 @@ class Unread:
         """Do not watch a socket any more."""
         if self._poll is not None and fd >= 0:
             self._poll.unregister(fd)
-
-    def found(self) -> list[tuple[int, int]]:
-        """Return such sockets, with flags."""
-        return self._poll.poll(0) if self._poll is not None else []
 
 
 class _Parser(Protocol):
@@ -243,10 +244,15 @@ class Watch(asyncio.Protocol):
         """Whether the event loop has read nothing that no request has asked for."""
         return not (self._handler.should_close or self._transport.is_closing())
 
-    def has_unread(self) -> bool:
-        """Whether something has arrived that the event loop has not read yet."""
+    def may_be_used(self) -> bool:
+        """Whether nothing has arrived, be it that the event loop has read it or not.
+
+        The connection was taken from the pool just now, so it is open.
+        """
+        if self.is_used:
+            return not self._unread.found()
         # TLS has messages of its own, and servers send some right after the handshake.
-        return (self.is_used or not self._has_tls) and bool(self._unread.found())
+        return self.is_silent() and (self._has_tls or not self._unread.found())
 
     def close_at_rest(self) -> None:
         """Close the connection if no request is under way."""
@@ -388,7 +394,7 @@ class Pool:
     def __init__(self, session: aiohttp.ClientSession, internals: Internals) -> None:
         self._session = session
         self._internals = internals
-        self._origins: dict[str, aiohttp.ClientRequest] = {}
+        self._origins: dict[str, tuple[aiohttp.ClientRequest, str]] = {}
 
     async def send(
         self,
@@ -419,7 +425,7 @@ class Pool:
                 was_used = watch.is_used
                 if fresh:
                     await asyncio.sleep(_SETTLING_TIME)
-                if watch.has_unread() or not watch.is_silent():
+                if not watch.may_be_used():
                     raise UnsolicitedDataError
                 handler.set_response_params(read_until_eof=True, read_timeout=timeout.sock_read)
                 handler.start_timeout()
@@ -447,23 +453,24 @@ class Pool:
     ) -> tuple[aiohttp.ClientRequest, bytes]:
         """Return what the pool finds a connection by, and the request as bytes (RFC 9112)."""
         end_of_origin = url.index("/", url.index("//") + 2)
-        origin = self._origin(url[:end_of_origin], fresh)
+        origin, host_line = self._origin(url[:end_of_origin], fresh)
         lines = "".join([f"\r\n{name}: {value}" for name, value in headers.items()])
-        if "\r\nhost:" not in lines.lower():
-            lines = f"\r\nHost: {origin.headers['Host']}{lines}"
-        return origin, f"GET {url[end_of_origin:]} HTTP/1.1{lines}\r\n\r\n".encode()
+        if "\r\nhost:" in lines.lower():
+            host_line = ""
+        return origin, f"GET {url[end_of_origin:]} HTTP/1.1{host_line}{lines}\r\n\r\n".encode()
 
-    def _origin(self, start: str, fresh: bool) -> aiohttp.ClientRequest:
+    def _origin(self, start: str, fresh: bool) -> tuple[aiohttp.ClientRequest, str]:
         origin = None if fresh else self._origins.get(start)
         if origin is None:
             url = URL(start)
-            origin = aiohttp.ClientRequest(
+            request = aiohttp.ClientRequest(
                 "GET",
                 url,
                 loop=asyncio.get_running_loop(),
                 session=self._session,
                 server_hostname=own_key(url) if fresh else None,
             )
+            origin = request, f"\r\nHost: {request.headers['Host']}"
             if not fresh:
                 if len(self._origins) == MAX_ORIGINS:
                     # Redirects may lead to any number of them.
