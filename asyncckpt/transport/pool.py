@@ -244,6 +244,15 @@ class Watch(asyncio.Protocol):
         """Whether the event loop has read nothing that no request has asked for."""
         return not (self._handler.should_close or self._transport.is_closing())
 
+    def has_responses(self) -> bool:
+        """Whether aiohttp has parsed responses that nobody has read."""
+        return bool(self._handler._buffer)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection is open."""
+        return not self._transport.is_closing()
+
     def may_be_used(self) -> bool:
         """Whether nothing has arrived, be it that the event loop has read it or not.
 
@@ -565,11 +574,13 @@ class Guard:
         if watch is None:
             return
         if not fresh:
-            self._idle[watch.fd] = watch
-            self._unread.add(watch.fd)
+            if watch.is_open:
+                self._idle[watch.fd] = watch
+                self._unread.add(watch.fd)
             return
         try:
-            await asyncio.sleep(_SETTLING_TIME)
+            if watch.is_open:
+                await asyncio.sleep(_SETTLING_TIME)
         finally:
             watch.close()
         if watch.was_disturbed:
@@ -622,19 +633,18 @@ class _Watching:
         """Note that the response is complete; close the connection if more than that came.
 
         Returns:
-            The watch over the connection, if it is still open.
+            The watch over the connection, if there is one.
         """
         watch, parser = self.watch, self.parser
         if watch is None or parser is None:
             return None
         try:
             has_ended = watch.rest(parser)
-            if watch.is_silent() and has_ended:
-                return watch
-            watch.close_at_rest()
+            if watch.has_responses() or not has_ended:
+                watch.close_at_rest()
         except Exception as error:
             self.guard.give_up(error)
-        return None
+        return watch
 
 
 def _watched_kind(kind: type[aiohttp.ClientResponse]) -> Callable[..., _WatchedResponse]:

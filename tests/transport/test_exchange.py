@@ -216,12 +216,14 @@ async def test_an_error_status_is_a_response(status: int, client: Opened) -> Non
     assert (got.status_code, got.content) == (status, b"no")
 
 
-async def test_a_body_that_is_too_long(client: Opened) -> None:
+async def test_a_body_that_is_too_long(client: Opened, caplog: pytest.LogCaptureFixture) -> None:
     async with serving(sends(response(b"x" * 1000))) as server:
         with pytest.raises(BodyTooLongError, match="max_body_bytes, 999 bytes") as caught:
             await client.get(f"{server.url}/", max_body_bytes=999)
         assert caught.value.response.content == b"x" * 999
         assert (await client.get(f"{server.url}/", max_body_bytes=1000)).content == b"x" * 1000
+    # It is not taken for a change in aiohttp.
+    assert caplog.records == []
 
 
 # Connections.
@@ -250,6 +252,18 @@ async def test_a_fresh_connection_is_closed_afterwards(watching: Opened) -> None
     async with serving(echo) as server:
         await watching.get(f"{server.url}/a", fresh=True)
         await until(lambda: server.closed == 1)
+
+
+async def test_a_fresh_connection_asks_the_server_to_close_it() -> None:
+    heads: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(response(b"", "connection: close"))
+
+    async with opened("documented") as client, serving(talk) as server:
+        await client.get(f"{server.url}/", fresh=True)
+    assert b"\r\nConnection: close\r\n" in heads[0]
 
 
 async def test_an_idle_connection_that_the_server_closes(client: Opened) -> None:
@@ -418,6 +432,8 @@ async def test_what_the_event_loop_has_not_read_yet(watching: Opened) -> None:
 
 async def test_a_fresh_connection_on_which_something_else_arrives(watching: Opened) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A request that does not wait is written by now.
+        await asyncio.sleep(0.02)
         writer.write(response(b"/stray"))
         while True:
             writer.write(response((await path_of(reader)).encode()))
@@ -442,7 +458,7 @@ async def test_responses_of_others_on_a_lent_session() -> None:
 async def test_informational_responses_are_skipped(watching: Opened) -> None:
     informational = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * MAX_INFORMATIONAL
     async with serving(sends(informational, response(b"a"))) as server:
-        for _ in range(2):
+        for _ in range(3):
             assert (await watching.get(f"{server.url}/")).content == b"a"
     assert server.connections == 1
 
