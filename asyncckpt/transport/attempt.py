@@ -91,7 +91,7 @@ async def make_attempt(exchange: Exchange, call: Call, on_wire: Callable[[], Non
             interruption: BaseException = RuntimeError(CLOSED)
         else:
             # Importing aiohttp takes longer than everything else in this package.
-            from asyncckpt.transport.exchange import translated
+            from asyncckpt.transport.translation import translated
 
             request = Request("GET", call.url)
             lost = translated(error, call.options.timeout, request)

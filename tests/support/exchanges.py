@@ -55,7 +55,7 @@ class ScriptedExchange:
     sent: list[Sent] = attrs.field(factory=list[Sent])
     secrets: list[str] = attrs.field(factory=list[str])
 
-    def session_headers_for(self, url: str) -> Mapping[str, str]:  # noqa: ARG002
+    def session_headers_for(self, url: str) -> Mapping[str, str]:
         return self.session_headers
 
     async def get(
