@@ -11,18 +11,18 @@ from typing import Final
 import attrs
 
 MAX_RETRY_AFTER: Final = 120.0
-"""Seconds; a server that asks for a longer pause gets none: the error goes to the caller."""
+"""Seconds; the client does not wait longer for a server, the error goes to the caller."""
 
 
 @attrs.frozen
 class RateLimitHints:
-    """What an answer's headers say of the server's rate limit; None where they say nothing.
+    """The rate limit hints in a response's headers; None where there is no usable one.
 
     Attributes:
-        retry_after: Seconds until another request is welcome.
+        retry_after: Seconds to wait before the same request may be repeated; more than 0.
         limit: Requests allowed in a window.
         remaining: Requests left in this window.
-        reset: Seconds until the window is full again.
+        reset: Seconds until the full limit is available again.
     """
 
     retry_after: float | None = None
@@ -37,9 +37,13 @@ NO_HINTS: Final = RateLimitHints()
 def rate_limit_hints(headers: Mapping[str, str], now: float) -> RateLimitHints:
     """Read ``retry-after-ms``, ``retry-after`` and ``x-ratelimit-*-requests``.
 
+    A `retry-after` (RFC 9110, section 10.2.3) of 0, one that is a past date, and a malformed value
+    are not hints.
+
     Args:
-        headers: The answer's headers; look-ups must ignore case.
-        now: The wall clock, in Unix seconds, for a `retry-after` that is a date.
+        headers: The response's headers; look-ups must ignore case.
+        now: The wall clock, in Unix seconds. A `retry-after` that is a date is compared with it
+            if the response has no valid `date`.
     """
     retry_after = _retry_after(headers, now)
     limit = headers.get("x-ratelimit-limit-requests")
@@ -51,34 +55,51 @@ def rate_limit_hints(headers: Mapping[str, str], now: float) -> RateLimitHints:
 
 
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after")
-    if milliseconds is None and value is None:
+    # A wait of 0 s, or until a moment that is past, says nothing about when to ask again.
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    if value is None:
         return None
-    seconds = _number(milliseconds)
-    if seconds is not None:
-        return seconds / 1000
     seconds = _number(value)
-    if seconds is not None or value is None:
-        return seconds
-    # It costs an import what half of this package does, and is hardly ever needed.
+    if seconds is None:
+        seconds = _seconds_until(value, headers.get("date"), now)
+    return seconds if seconds and seconds > 0 else None
+
+
+def _seconds_until(text: str, date: str | None, now: float) -> float | None:
+    """Seconds until an HTTP date, by the server's clock where the response has a `Date`."""
+    moment = _timestamp(text)
+    if moment is None:
+        return None
+    sent_at = None if date is None else _timestamp(date)
+    return moment - (now if sent_at is None else sent_at)
+
+
+def _timestamp(text: str) -> float | None:
+    # Importing it takes half as long as importing this package, and it is rarely needed.
     import email.utils
 
     try:
-        date = email.utils.parsedate_to_datetime(value)
+        date = email.utils.parsedate_to_datetime(text)
         if date.tzinfo is None:
-            # Every form that RFC 9110 allows means UTC; that of asctime() does not say so.
+            # All forms that RFC 9110 allows are in UTC; that of asctime() does not say so.
             date = date.replace(tzinfo=UTC)
-        return max(0.0, date.timestamp() - now)
+        return date.timestamp()
     except (ValueError, OverflowError):
         return None
 
 
+_DECIMAL: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
+
 def _number(text: str | None) -> float | None:
-    try:
-        number = float(text) if text is not None else math.nan
-    except ValueError:
+    """Read an ASCII decimal such as `1` or `2.5`; `float` also takes `1_0`, `+1` and `1e2`."""
+    if text is None or not _DECIMAL.fullmatch(stripped := text.strip(" \t")):
         return None
-    return number if math.isfinite(number) and number >= 0 else None
+    number = float(stripped)
+    return number if math.isfinite(number) else None
 
 
 def _whole(text: str | None) -> int | None:
@@ -87,21 +108,22 @@ def _whole(text: str | None) -> int | None:
 
 
 _UNITS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
 
 def _duration(text: str | None) -> float | None:
     """Seconds in a duration such as ``1s``, ``6m0s``, ``20ms`` or ``1h2m3.5s``."""
     if text is None:
         return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
-    if not parts or "".join(map("".join, parts)) != text.strip():
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(map("".join, parts)) != text.strip(" \t"):
         return _number(text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     return seconds if math.isfinite(seconds) else None
 
 
 def within_reason(hints: RateLimitHints) -> RateLimitHints:
-    """The hints without pauses longer than `MAX_RETRY_AFTER`: one such must not stop a client."""
+    """Return the hints without waits longer than `MAX_RETRY_AFTER`, which would stop a client."""
     if (hints.retry_after or 0) > MAX_RETRY_AFTER:
         hints = attrs.evolve(hints, retry_after=None)
     if (hints.reset or 0) > MAX_RETRY_AFTER:

@@ -59,26 +59,35 @@ NO_SECONDS = [
     "soon",
     "1s",
     "0x10",
+    "0",
+    "0.0",
+    "1_0",
+    "1e2",
+    "+1",
+    "1 0",
+    "1.",
+    ".5",
+    "\u0661",
+    "\uff11",
+    "\u00b2",
 ]
 
 
 class TestRetryAfter:
     @pytest.mark.parametrize(
-        ("text", "seconds"), [("0", 0), ("1", 1), ("2.5", 2.5), (" 3 ", 3), ("1e2", 100)]
+        ("text", "seconds"), [("1", 1), ("2.5", 2.5), (" 3 ", 3), ("007", 7), ("0.001", 0.001)]
     )
     def test_seconds(self, text: str, seconds: float) -> None:
         assert retry_after(retry_after=text) == seconds
         assert retry_after(Retry_After=text) == seconds
 
-    @pytest.mark.parametrize(
-        ("text", "seconds"), [("0", 0), ("1", 0.001), ("2500", 2.5), ("0.5", 0.0005)]
-    )
+    @pytest.mark.parametrize(("text", "seconds"), [("1", 0.001), ("2500", 2.5), ("0.5", 0.0005)])
     def test_milliseconds_come_first(self, text: str, seconds: float) -> None:
         assert retry_after(retry_after_ms=text) == pytest.approx(seconds)
         assert retry_after(retry_after_ms=text, retry_after="60") == pytest.approx(seconds)
 
     @pytest.mark.parametrize("text", NO_SECONDS)
-    def test_milliseconds_that_are_none_count_for_nothing(self, text: str) -> None:
+    def test_malformed_milliseconds_count_for_nothing(self, text: str) -> None:
         assert retry_after(retry_after_ms=text) is None
         assert retry_after(retry_after_ms=text, retry_after="60") == 60
 
@@ -97,8 +106,20 @@ class TestRetryAfter:
     def test_dates(self, text: str) -> None:
         assert retry_after(retry_after=text) == 10
 
-    def test_a_date_that_is_past_is_now(self) -> None:
-        assert retry_after(retry_after="Tue, 23 Jul 2019 20:01:17 GMT") == 0
+    @pytest.mark.parametrize(
+        "date", ["Tue, 23 Jul 2019 20:01:17 GMT", "Tue, 23 Jul 2024 20:01:07 GMT"]
+    )
+    def test_a_date_that_is_past_is_not_a_hint(self, date: str) -> None:
+        assert retry_after(retry_after=date) is None
+
+    def test_a_date_is_compared_with_that_of_the_response(self) -> None:
+        until = "Tue, 23 Jul 2024 23:01:17 GMT"
+        assert retry_after(retry_after=until, date="Tue, 23 Jul 2024 23:01:10 GMT") == 7
+        assert retry_after(retry_after=until, date="Tue, 23 Jul 2024 23:01:18 GMT") is None
+
+    @pytest.mark.parametrize("date", ["", "yesterday", "1721764867"])
+    def test_a_malformed_date_of_the_response_counts_for_nothing(self, date: str) -> None:
+        assert retry_after(retry_after="Tue, 23 Jul 2024 20:01:17 GMT", date=date) == 10
 
     @pytest.mark.parametrize(
         "text",
@@ -111,7 +132,7 @@ class TestRetryAfter:
             "Tue, 23 Jul 2024 20:01:17 +999999",
         ],
     )
-    def test_what_is_none_of_these(self, text: str) -> None:
+    def test_anything_else_is_not_a_hint(self, text: str) -> None:
         assert retry_after(retry_after=text) is None
 
     def test_none(self) -> None:
@@ -121,12 +142,12 @@ class TestRetryAfter:
     @given(
         st.text(max_size=40) | st.text("0123456789 :,-+GMTJulTue", max_size=40), st.text(max_size=8)
     )
-    def test_garbage_is_none_or_seconds(self, text: str, milliseconds: str) -> None:
+    def test_garbage_is_no_hint_or_seconds(self, text: str, milliseconds: str) -> None:
         for seconds in (
             retry_after(retry_after=text),
             retry_after(retry_after=text, retry_after_ms=milliseconds),
         ):
-            assert seconds is None or 0 <= seconds < math.inf
+            assert seconds is None or 0 < seconds < math.inf
 
 
 class TestRateLimitHints:
@@ -145,7 +166,9 @@ class TestRateLimitHints:
         hints = rate_limit_hints(CIMultiDict(headers), NOW)
         assert hints == RateLimitHints(retry_after=3, limit=200, remaining=0, reset=360)
 
-    @pytest.mark.parametrize("text", ["", "many", "-1", "nan", "inf", "1e400", "5/s"])
+    @pytest.mark.parametrize(
+        "text", ["", "many", "-1", "nan", "inf", "1e400", "5/s", "1_0", "\u0661"]
+    )
     def test_counts_that_are_none(self, text: str) -> None:
         for header, field in (("limit", "limit"), ("remaining", "remaining")):
             hints = rate_limit_hints({f"x-ratelimit-{header}-requests": text}, NOW)
@@ -186,6 +209,8 @@ class TestRateLimitHints:
             "-3",
             "1..5s",
             "1e5s",
+            "1_0s",
+            "\u0661s",
         ],
     )
     def test_durations_that_are_none(self, text: str) -> None:
