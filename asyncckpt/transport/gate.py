@@ -1,30 +1,41 @@
-"""The gate: where requests wait for the turn that the pacer gives them."""
+"""The gate: where requests wait until the pacer lets them be sent."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import OrderedDict
 from time import monotonic
+from typing import Final
 
 from asyncckpt.protocol.hints import RateLimitHints
 from asyncckpt.transport.pacer import Pacer, Ticket
 
 __all__ = ["Gate"]
 
+_log: Final = logging.getLogger("asyncckpt")
+
+_LOGGED_PAUSE: Final = 1.0
+"""Seconds: shorter pauses of the client are part of finding its pace, and are not logged."""
+_LOGGED_CHANGE: Final = 0.1
+"""The least change of the limit that is logged, as a share."""
+
 
 class Gate:
     """A queue in front of a `Pacer`: first come, first served.
 
-    A refused request that asks again goes behind those that wait already. It makes no difference to
-    the throughput, but the probes of a search are then spread over different requests instead of
-    using up the attempts of one.
+    A request that was refused enters again behind those that wait. That makes no difference to the
+    throughput, but the probes of a closed server are then different requests, instead of one that
+    uses up its attempts.
 
-    For one event loop at a time. When it is used under another one, those who waited under the
-    last, and what was in flight there, are forgotten; what was learnt is kept.
+    Changes of the limit and pauses of the whole client are logged at INFO.
+
+    For one event loop at a time. When it is used under another one, it forgets what waited under
+    the last and what was in flight there, and keeps what was learned.
 
     Args:
-        pacer: What decides; other parts may read its state.
+        pacer: Decides; others may read its state.
     """
 
     def __init__(self, pacer: Pacer) -> None:
@@ -34,6 +45,8 @@ class Gate:
         self._timer_at = math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
         self._adopted_at = -math.inf
+        self._seen_limit: float | None = None
+        self._logged_limit = math.inf
 
     @property
     def waiting(self) -> int:
@@ -41,7 +54,7 @@ class Gate:
         return len(self._queue)
 
     async def enter(self) -> Ticket:
-        """Wait for leave to send; hand the ticket to `accepted`, `refused` or `lost` afterwards."""
+        """Wait for the turn to send; pass the ticket to `accepted`, `refused` or `lost` later."""
         ticket = self.enter_at_once()
         if ticket is not None:
             return ticket
@@ -59,7 +72,7 @@ class Gate:
             raise
 
     def enter_at_once(self) -> Ticket | None:
-        """Leave to send without waiting; None if there is none at the moment."""
+        """Return a ticket if the request may be sent now; None if it has to wait."""
         self._enter_loop()
         now = monotonic()
         if self._queue or self.pacer.delay(now) > 0:
@@ -67,21 +80,23 @@ class Gate:
         return self.pacer.sent(now)
 
     def accepted(self, ticket: Ticket, hints: RateLimitHints | None = None) -> None:
-        """Note any answer but 429."""
+        """Note a response other than 429."""
         if ticket >= self._adopted_at:
             now = monotonic()
             self.pacer.accepted(ticket, now, hints)
+            if self.pacer.limit != self._seen_limit:
+                self._log_limit()
             self._admit(now)
 
     def refused(self, ticket: Ticket, hints: RateLimitHints | None = None) -> None:
-        """Note an answer of 429."""
+        """Note a response of 429."""
         if ticket >= self._adopted_at:
             now = monotonic()
             self.pacer.refused(ticket, now, hints)
             self._admit(now)
 
     def lost(self, ticket: Ticket) -> None:
-        """Note that no answer came, or that nothing was sent after all."""
+        """Note that no response came, or that nothing was sent after all."""
         if ticket >= self._adopted_at:
             now = monotonic()
             self.pacer.lost(ticket, now)
@@ -99,22 +114,24 @@ class Gate:
         self._adopted_at = monotonic()
 
     def _admit(self, now: float) -> None:
-        """Let in whose turn has come, and see that somebody looks again for the others."""
+        """Let in the requests whose turn has come, and set the timer for the others."""
         while self._queue:
             delay = self.pacer.delay(now)
             if delay > 0:
-                self._arm(now + delay)
+                self._arm(now + delay, now)
                 return
             waiter, _ = self._queue.popitem(last=False)
             if not waiter.done():
                 waiter.set_result(self.pacer.sent(now))
         self._disarm()
 
-    def _arm(self, when: float) -> None:
-        # A timer that is early looks again; re-arming at every answer would cost more.
+    def _arm(self, when: float, now: float) -> None:
+        # A timer that is too early looks again; setting it anew at every response would cost more.
         if when < self._timer_at:
             self._disarm()
             if when < math.inf and self._loop is not None:
+                if when - now >= _LOGGED_PAUSE and self.pacer.is_pausing(now):
+                    _log.info("rate limit: pausing for %.1f s", when - now)
                 self._timer_at = when
                 self._timer = self._loop.call_later(when - monotonic(), self._ring)
 
@@ -126,3 +143,9 @@ class Gate:
     def _ring(self) -> None:
         self._timer, self._timer_at = None, math.inf
         self._admit(monotonic())
+
+    def _log_limit(self) -> None:
+        self._seen_limit = limit = self.pacer.limit
+        if limit is not None and abs(limit - self._logged_limit) > _LOGGED_CHANGE * limit:
+            self._logged_limit = limit
+            _log.info("rate limit: sending at most %.3g requests/s", limit)

@@ -1,104 +1,129 @@
-"""How fast the whole client may send: learnt from the server, shared by all requests.
+"""How fast a client may send: learned from what the server accepts, shared by all its requests.
 
-The rule:
+One idea: **the pace is a measurement, and what follows tests it.** A server that accepted n
+requests in the t seconds between two refusals has a limit of n / t. The client sends just below
+it. Each refusal is the next measurement.
 
-1. Slow start. Until the first 429 only the number of requests in flight is bounded, and the bound
-   grows with every answer. A server without a limit is never paced.
-2. Search. At the first 429 its limit is used up. Single requests, at doubling intervals, find out
-   when it opens again.
-3. Refill rate. From then on requests are spaced evenly. What was accepted between two refusals,
-   over the time between them, is the rate at which the server refills, to within one request.
-   The client goes on just below it. The answers to what was sent before a cut say nothing new.
-4. Probe. The rate then creeps up: slowly around what is known, ever faster beyond it, never to
-   more than twice what the server has just borne. One refusal ends the probe and is the next
-   measurement.
-5. Hints. `Retry-After` is obeyed where nothing was accepted for as long as it asks to wait, as with
-   a lone request. Otherwise it is tested once: the search may ask earlier. A server that accepts
-   earlier is judged by its refill rate from then on, one that does not is believed from then on.
-   (RFC 9110, section 10.2.3, has `Retry-After` say how long a client "ought to wait"; RFC 6585
-   leaves it to the server how it counts. Whole seconds cannot express a limit of 200 a second.)
-   While the announced quota (`remaining`, `reset`) is that of a window, no more than `remaining`
-   are in flight, and at 0 nothing is sent until the reset.
+1. *Start.* Until the first refusal only the number of requests in flight is bounded. It starts at
+   10, doubles every few milliseconds until the first response, and then grows with the responses.
+2. *Refusal.* The server is closed until it accepts a request again. Single requests are sent as
+   probes, after pauses that double up to 4.5 s, so that no outage is followed by a longer silence.
+   Responses to what was in flight at the refusal belong to it: they are not refusals again, but
+   show which share of the pace was accepted.
+3. *Measurement.* When the server accepts again, the client goes on at n / t, less a margin of
+   1 / (n + 2): few requests prove little. If the server is open again at once, as no used-up window
+   is, the last requests count more than the mean. A long closure before a short one was an outage,
+   and does not count as time.
+4. *Growth.* The pace is held for half of the time for which the limit has been known. Then it
+   grows, slowly at first. A limit that has stood for a minute is tested less often than one of the
+   last second, and one that was low for five seconds is left behind within ten.
+5. *Noise.* Refusals that have nothing to do with the pace (one bad replica, one job) do not get
+   rarer at a lower pace. If the pace has halved over four refusals, and no run of accepted requests
+   was longer than those before, going slower was wrong. The client goes back to twice the pace it
+   came from, and for some hundred responses tolerates the share of refusals that it saw. Several
+   refusals beyond that share end the tolerance.
+6. *Room.* A refusal below the known limit, after many accepted requests, means that the limit is
+   lower now, perhaps because another client has come. The client takes less than its share of it
+   and grows again. The faster of two clients is refused more often, so they meet in the middle.
 
-Every decision is a function of the events and of the time passed in; what waits stands in `gate`.
-The idea of a rate that all requests share is that of the AWS SDKs' adaptive retry mode; the shape
-of the probe is that of CUBIC (RFC 9438).
+A request that is told to wait (`Retry-After`) waits that long by itself, whatever the pacer says:
+see `asyncckpt.protocol.retries.refusal_delay`. A hint of more than 4.5 s also lets the pauses of
+the whole client grow up to the time that the server named. While a window's quota is announced
+(`x-ratelimit-*-requests`), no more than `remaining` are in flight, and at 0 nothing is sent until
+the reset. `max_requests_per_second` is a separate clock.
+
+Every decision is a function of the events and of the time passed in; `gate` holds what waits.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from collections import deque
+from typing import Final, NamedTuple, TypeAlias
 
 from asyncckpt.protocol.hints import RateLimitHints
+from asyncckpt.transport.noise import Noise
+from asyncckpt.transport.quota import Quota
 
 __all__ = ["Pacer", "Ticket"]
 
 Ticket: TypeAlias = float
-"""What an answer brings back to the pacer: the time its request was sent."""
+"""Identifies a request to the pacer: the time it was sent."""
 
-# In requests: the bound in flight to begin with, low enough for a burst limit of 20.
-_FIRST_FLIGHT = 10.0
-# Seconds: a round trip shorter than this may take several to double the flight; nobody waits.
-_UNHURRIED = 0.020
-# Requests: evidence beyond this adds no confidence, or a raised limit would be found too late.
-_SURE = 32.0
-# Requests left unsent after a refusal, so that jitter does not find the bucket empty at once.
-_CUSHION = 2.0
-# Seconds: how much an event loop may be late and still catch up.
-_HICCUP = 0.010
-_INSTANT = 1e-6
+_FIRST_FLIGHT: Final = 10.0
+"""Requests in flight at the start: half of a common burst limit of 20."""
+_WIDENING: Final = 0.004
+"""Seconds until the first flight doubles: a server nearby has responded by then, and one that is
+200 ms away is sent 160 requests within a tenth of that time."""
+_UNHURRIED: Final = 0.020
+"""Seconds: with shorter round trips the flight grows more slowly, since nobody waits for it."""
+_FIRST_PAUSE: Final = 0.004
+"""Seconds before the first probe while nothing is known about the limit: 1 / 250 of a second."""
+_LONGEST_PAUSE: Final = 4.5
+"""Seconds between two probes of a closed server, so that it is asked at least every 5 s."""
+_SHORT_CLOSURE: Final = 2.0
+"""Seconds: a first closure of less than this may be that of a window."""
+_CUSHION: Final = 1.2
+"""Requests left unsent after a refusal, so that jitter does not find the limit exhausted again."""
+_CERTAIN: Final = 32
+"""Accepted requests: more evidence does not make the margin smaller than 3 %."""
+_MANY: Final = 16
+"""Accepted requests: enough to tell a lower limit, and the longest hold in requests."""
+_RECENT: Final = 8
+"""Accepted requests: the fewest that show a recent rate."""
+_CAUTION: Final = 1.5
+"""How much higher a recent rate is than what is believed of it: it may have been a burst."""
+_CLEARLY: Final = 1.1
+"""How much higher than the mean a rate has to be to count instead of it."""
+_HELD: Final = 0.5
+"""The share of a limit's age for which it is not tested again, up to `_LONGEST_HOLD` seconds."""
+_LONGEST_HOLD: Final = 30.0
+_GROWTH_PER_TRIP: Final = 0.12
+"""The largest growth of the pace in the time that a response takes to stop it."""
+_REACTION: Final = 0.1
+"""Seconds: the least that counts as this time, so that a window of a second is not used up at once
+whenever it opens."""
+_ROOM: Final = 0.7
+"""The share of a limit that is taken when it has turned out lower than it was."""
+_CLOSED: Final = 3
+"""Refused probes in a row: more of them mean a limit, not noise."""
+_HICCUP: Final = 0.010
+"""Seconds that an event loop may be late and still catch up."""
+_INSTANT: Final = 1e-6
 
 
-class _Quota:
-    """The quota that the server announces: a window's, or a bucket's that refills all the time.
+class _Measurement(NamedTuple):
+    """How many requests were accepted in how many seconds."""
 
-    The end of a window stays where it is. A bucket is full again the later the more is taken.
-    """
-
-    def __init__(self) -> None:
-        self.remaining: float = math.inf
-        self.resets_at = -math.inf
-        self.refill_rate: float | None = None
-        self._longest_reset = 0.0
-        self._moves = 0
+    accepted: int
+    seconds: float
 
     @property
-    def is_window(self) -> bool:
-        # One move can be a late answer of the window before.
-        return self._moves < 3
+    def rate(self) -> float:
+        return self.accepted / self.seconds
 
-    def heard(self, now: float, hints: RateLimitHints) -> None:
-        remaining, reset = hints.remaining, hints.reset
-        if remaining is None or reset is None:
-            return
-        self._longest_reset = max(self._longest_reset, reset)
-        moved = now + reset > self.resets_at + self._longest_reset / 2
-        if moved and now < self.resets_at:
-            self._moves += 1
-        if moved or now >= self.resets_at:
-            self.resets_at, self._longest_reset, self.remaining = now + reset, reset, remaining
-        else:
-            self.remaining = min(self.remaining, remaining)
-        if not self.is_window and reset > 0 and hints.limit is not None and hints.limit > remaining:
-            self.refill_rate = (hints.limit - remaining) / reset
+    def at(self, rate: float) -> _Measurement:
+        """Return a measurement of another rate, with the same evidence."""
+        return _Measurement(self.accepted, self.accepted / rate)
 
 
 class Pacer:
-    """Decides when the next request may go out. Pure: no clock, no waiting.
+    """Decides when the next request may be sent. Pure: no clock, no waiting.
 
     Ask `delay`, then report `sent`, and for each ticket exactly one of `accepted`, `refused` and
     `lost`. Times are monotonic seconds.
 
     Args:
-        max_requests_per_second: A rate never to exceed, besides what is learnt; after a delay of
-            the event loop up to 10 ms of it may be caught up.
-        max_in_flight: How many requests may ever be under way at once.
+        max_requests_per_second: A rate never to exceed; after a delay of the event loop, up to
+            10 ms of it may be caught up.
+        max_in_flight: How many requests may be in flight at once.
 
     Attributes:
         in_flight: Requests sent and not yet answered.
-        accepted_count: Answers other than 429.
-        round_trip: Smoothed seconds from sending to the answer; 0.0 before the first.
+        accepted_count: Responses other than 429.
+        round_trip: Smoothed seconds from sending to the response; 0.0 before the first.
+        limit: The server's limit as last measured, in requests a second; None before.
+        is_closed: Whether the server has refused the last request and is being probed.
 
     Raises:
         ValueError: `max_requests_per_second` is not a positive number.
@@ -118,241 +143,317 @@ class Pacer:
         self.in_flight = 0
         self.accepted_count = 0
         self.round_trip = 0.0
-        self._least_interval = 1 / max_requests_per_second if max_requests_per_second else 0.0
-        self._interval = self._least_interval
-        self._next_at = -math.inf
-        # Slow start.
+        self.limit: float | None = None
+        self.is_closed = False
+        self._own_interval = 1 / max_requests_per_second if max_requests_per_second else 0.0
+        self._own_next_at = -math.inf
+        # The number in flight, which is all that is bounded before the first measurement.
         self._max_in_flight = max_in_flight
         self._flight = min(_FIRST_FLIGHT, max_in_flight)
+        self._widens_at: float | None = None
         self._peak = 0
+        # The pace.
+        self._rate: float | None = None
+        self._next_at = -math.inf
+        self._idle_since = -math.inf
+        # The last refusal that counted, and the closure that followed.
+        self._cut_at = -math.inf
+        self._probes_refused = 0
+        self._pause = 0.0
+        self._named_at = -math.inf
+        self._last_closure = 0.0
+        # The measurement under way, and the mean when the last one ended.
+        self._since: float | None = None
+        self._accepted_since = 0
+        self._refused_since = 0
+        self._recent: deque[float] = deque(maxlen=2 * _CERTAIN)
         self._busy_since = 0.0
         self._busy_from = 0
-        # The last cut: answers to what was sent before it belong to the same event.
-        self._cut_at = -math.inf
-        # Search.
-        self._searching = False
-        self._draining = False
-        self._pause = 0.0
-        self._probes_refused = 0
-        # The refill rate: accepted since when, how sure, and what to fall back on.
-        self._rate: float | None = None
-        self._sure = 1.0
-        self._since = 0.0
-        self._accepted_since = 0
-        self._counts_from = -math.inf
-        self._settled_at = 0.0
-        self._accepted_settled = 0
-        self._fallback: float | None = None
-        self._worth_trying = 1.15
-        # Hints.
-        self._quota: _Quota | None = None
-        self._accepted_at = -math.inf
-        self._hinted_until = -math.inf
-        self._hints_hold: bool | None = None
+        self._surge = 0.0
+        self._mean: _Measurement | None = None
+        # What is believed since when, and the growth beyond it.
+        self._known_since = 0.0
+        self._evidence = 1
+        self._settled_at = -math.inf
+        self._hold_until = 0.0
+        self._to_hold = 0
+        self._grown = 0
+        self._is_guess = False
+        self._mean_before_guess = _Measurement(1, 1.0)
+        self._saves_up = False
+        self._noise = Noise()
+        self._quota: Quota | None = None
 
     @property
     def rate(self) -> float | None:
         """Requests a second that are sent at most; None while nothing limits them."""
-        return 1 / self._interval if self._interval else None
+        own = 1 / self._own_interval if self._own_interval else math.inf
+        rate = min(own, math.inf if self._rate is None else self._rate)
+        return None if rate == math.inf else rate
 
     def delay(self, now: float) -> float:
         """Seconds to wait before the next request.
 
         Returns:
-            0.0 to send now, more to ask again so much later, `math.inf` to ask again after the
-            next answer. An answer can make it shorter as well.
+            0.0 to send now, more to ask again after that time, `math.inf` to ask again after the
+            next response. A response can make it shorter as well.
         """
-        if now < self._next_at:
-            return self._next_at - now
+        if now < self._next_at or now < self._own_next_at:
+            return max(self._next_at, self._own_next_at) - now
         if self.in_flight >= self._flight:
-            return math.inf
+            wait = self._until_wider(now)
+            if wait > 0:
+                return wait
         quota = self._quota
-        if (
-            quota is not None
-            and now < quota.resets_at
-            and self.in_flight >= quota.remaining
-            and quota.is_window
-        ):
+        if quota is not None and quota.is_used_up(now, self.in_flight):
             return quota.resets_at - now
         return 0.0
 
+    def is_pausing(self, now: float) -> bool:
+        """Whether the whole client waits for the server, rather than for the next slot."""
+        quota = self._quota
+        return self.is_closed or (quota is not None and quota.is_used_up(now, self.in_flight))
+
     def sent(self, now: float) -> Ticket:
-        """Note that a request goes out, and return what its answer has to bring back."""
-        if self._searching:
-            self._next_at = now + max(self._pause, self._least_interval)
-        elif self._interval:
-            earliest = now - _HICCUP
-            if self._next_at < earliest:
-                # Nobody asked meanwhile: time that says nothing of the server.
-                self._since += earliest - max(self._next_at, self._since)
-                self._next_at = earliest
-            self._next_at += self._interval
-        if not self.in_flight and self._rate is None and not self._searching:
-            self._busy_since = now
-            self._busy_from = self.accepted_count
+        """Note that a request is sent, and return what its response has to bring back."""
+        if self._own_interval:
+            self._own_next_at = max(self._own_next_at, now - _HICCUP) + self._own_interval
+        if self.is_closed:
+            self._next_at = now + self._pause
+            if self._next_at > self._named_at > now:
+                self._next_at = self._named_at
+            self._pause = min(2 * self._pause, max(_LONGEST_PAUSE, self._named_at - now))
+        else:
+            if not self.in_flight and self._since is not None:
+                # Time in which nobody asked says nothing about the server.
+                idle = now - max(self._idle_since, self._next_at)
+                if idle > _HICCUP:
+                    self._since += idle
+            if self._rate is not None:
+                self._next_at = max(self._next_at, now - _HICCUP) + 1 / self._rate
+        if not self.in_flight and self._since is None:
+            # Before the first refusal a measurement begins whenever requests are sent again.
+            self._busy_since, self._busy_from = now, self.accepted_count
         self.in_flight += 1
-        self._peak = max(self._peak, self.in_flight)
+        if self.in_flight > self._peak:  # noqa: PLR1730 (for every request; max() costs more)
+            self._peak = self.in_flight
         return now
 
     def accepted(self, ticket: Ticket, now: float, hints: RateLimitHints | None = None) -> None:
-        """Note any answer but 429: a server error was let in by the limiter as well."""
+        """Note a response other than 429: the limiter lets a server error through as well."""
         self.in_flight -= 1
+        if not self.in_flight:
+            self._idle_since = now
+        self._widens_at = math.inf
         self.accepted_count += 1
-        self._accepted_at = now
         self.round_trip += (now - ticket - self.round_trip) / min(8, self.accepted_count)
-        if hints is not None:
-            self._hear(now, hints)
-        if ticket > self._counts_from:
+        if hints is not None and hints.remaining is not None:
+            self._hear(now, hints, hints.remaining)
+        if self._since is not None:
             self._accepted_since += 1
-        if self._searching:
+            self._recent.append(now)
+        if self._noise.share:
+            self._noise.note_response()
+        if self.is_closed:
             if ticket > self._cut_at:
-                self._found(now)
+                self._open(now)
         elif self._rate is not None:
             if ticket >= self._settled_at:
-                self._probe(self._rate, now)
+                self._grow(self._rate, now)
         elif self._flight < 2 * self._peak:
-            # A flight that is not used is not known to be borne.
-            growth = min(2.0, (self.accepted_count + 10) / 40)
-            growth *= min(1.0, self.round_trip / _UNHURRIED) ** 2
-            self._flight = min(self._flight + max(0.1, growth), self._max_in_flight)
+            # The server is not known to allow a flight that was not used.
+            growth = 1.0 if self._since is None else 0.7
+            if self.round_trip < growth * _UNHURRIED:
+                growth = max(0.1, self.round_trip / _UNHURRIED)
+            self._flight = min(self._flight + growth, self._max_in_flight)
 
     def refused(self, ticket: Ticket, now: float, hints: RateLimitHints | None = None) -> None:
-        """Note an answer of 429."""
-        self.in_flight -= 1
-        if hints is not None:
-            self._hear(now, hints)
+        """Note a response of 429."""
+        self._leave(now)
+        self._widens_at = math.inf
+        if hints is not None and hints.remaining is not None:
+            self._hear(now, hints, hints.remaining)
         if ticket <= self._cut_at:
-            if self._draining and self._accepted_since >= 4:
-                # Accepted and refused in turns: the drained flight has measured the refill rate.
-                self._searching = False
-                measured = self._accepted_since / max(now - self._since, _INSTANT)
-                self._settle(measured, self._accepted_since, now)
+            self._refused_since += 1
             return
-        self._cut_at = now
-        self._draining = False
-        self._hinted_until = _hinted_until(now, hints)
-        if self._searching:
+        if self.is_closed:
             self._probes_refused += 1
-            self._pause *= 2
-            self._wait(now)
-        elif self._rate is None or self._accepted_since < self._sure / 4:
-            self._search(ticket, now)
-        else:
-            self._measure(self._rate, now)
-        if self._hints_hold:
-            self._next_at = max(self._next_at, self._hinted_until)
+            retry_after = None if hints is None else hints.retry_after
+            if retry_after is not None and retry_after > _LONGEST_PAUSE:
+                self._named_at = now + retry_after
+        elif ticket >= self._settled_at and not self._noise.tolerates_refusal():
+            self._cut(now)
 
     def lost(self, ticket: Ticket, now: float) -> None:
-        """Note that a request got no answer: reset, timed out, cancelled. It says nothing."""
-        self.in_flight -= 1
+        """Note that a request got no response: reset, timed out, cancelled. It says nothing."""
+        self._leave(now)
 
     def forget_in_flight(self) -> None:
-        """Count nothing as in flight: their answers will never be reported."""
+        """Count nothing as in flight: these responses will never be reported."""
         self.in_flight = 0
 
-    def _hear(self, now: float, hints: RateLimitHints) -> None:
-        if hints.remaining is None:
-            return
+    def _leave(self, now: float) -> None:
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle_since = now
+
+    def _until_wider(self, now: float) -> float:
+        """Seconds until one more may be in flight; before the first response the bound doubles."""
+        if self._flight >= self._max_in_flight:
+            return math.inf
+        if self._widens_at is None:
+            self._widens_at = now + _WIDENING
+        if now >= self._widens_at:
+            self._flight = min(2 * self._flight, self._max_in_flight)
+            self._widens_at = None
+            return 0.0
+        return self._widens_at - now
+
+    def _hear(self, now: float, hints: RateLimitHints, remaining: int) -> None:
         if self._quota is None:
-            self._quota = _Quota()
-        self._quota.heard(now, hints)
+            self._quota = Quota()
+        self._quota.hear(now, hints)
         refill_rate = self._quota.refill_rate
-        if refill_rate and self._rate is None and hints.remaining <= self.in_flight:
-            self._since, self._accepted_since, self._counts_from = now, 0, now
-            self._searching = False
-            self._settle(refill_rate, 4, now)
+        if refill_rate and self._rate is None and remaining <= self.in_flight:
+            self._since, self._accepted_since = now, 0
+            self.is_closed = False
+            self._settle(_Measurement(4, 4 / refill_rate), now)
 
-    def _search(self, ticket: Ticket, now: float) -> None:
-        """Find out when the server accepts again."""
-        self._searching = True
+    def _cut(self, now: float) -> None:
+        """End a measurement at a refusal, and find out when the server accepts again."""
+        self._surge = 0.0
+        if self._since is None:
+            self._mean = None
+        else:
+            elapsed = max(now - self._since, _INSTANT)
+            self._mean = _Measurement(max(1, self._accepted_since), elapsed)
+            if self._accepted_since >= _RECENT:
+                span = max(now - self._recent[-_RECENT], self.round_trip, _INSTANT)
+                self._surge = sum(at >= now - span for at in self._recent) / span
+        self._since, self._accepted_since, self._refused_since = now, 0, 1
+        self._cut_at = now
+        self._named_at = -math.inf
+        self.is_closed = True
         self._probes_refused = 0
-        # A refusal may come back sooner than an answer that the server has to work for.
-        self._pause = max(2 * (now - ticket), 0.001)
-        if self._rate is None:
-            self._draining = True
-            # Earlier ones may have overtaken the refusal on the way back.
-            self._since, self._accepted_since, self._counts_from = now, 0, ticket
-        else:
-            self._pause = max(self._pause, 1.5 / self._rate)
-        self._wait(now)
+        pause = _FIRST_PAUSE
+        if self._rate is not None and self.limit is not None:
+            likely = max(math.sqrt(self.limit * self._rate), self._surge)
+            pause = _CUSHION / min(self._rate, likely)
+        # Not every refusal means a closed server: several probes fit in a long round trip.
+        self._pause = min(max(pause, self.round_trip / 8), _LONGEST_PAUSE)
+        self._next_at = now + self._pause
 
-    def _wait(self, now: float) -> None:
-        hinted = self._hinted_until - now
-        untested_and_idle = self._hints_hold is None and now - self._accepted_at > hinted
-        if hinted > 0 and (untested_and_idle or self._pause > hinted):
-            self._next_at = self._hinted_until
-        else:
-            self._next_at = now + self._pause
-
-    def _found(self, now: float) -> None:
-        """End the search: the server accepts again."""
-        self._searching = False
-        self._draining = False
-        if now < self._hinted_until - self.round_trip:
-            self._hints_hold = False
-        elif self._hinted_until > self._cut_at and self._probes_refused:
-            self._hints_hold = True
-        if self._rate is None:
+    def _open(self, now: float) -> None:
+        """Go on, at the pace that was measured: the server accepts again."""
+        self.is_closed = False
+        closure = now - self._cut_at
+        if closure > self._cut_at - self._known_since:
+            # Nothing was learned about the limit during an outage.
+            self._known_since += closure
+        if self._mean is not None:
+            self._believe(self._mean, closure, now)
+        elif self._is_likely_limit(closure):
             accepted = self.accepted_count - self._busy_from
-            if accepted < 4:
-                # Too few to tell a rate from; how long the server was closed is not one.
-                self._flight = min(2.0, self._max_in_flight)
-            else:
-                self._settle(accepted / max(now - self._busy_since, _INSTANT), accepted / 10, now)
-            self._next_at = now
+            mean = accepted / (now - self._busy_since)
+            self._settle(_Measurement(_RECENT, _RECENT / mean), now)
         else:
-            self._probe(self._rate, now)
-            self._next_at = now + self._interval
+            self._flight = min(max(2.0, self._accepted_since / 2), self._max_in_flight)
+            self._settled_at = self._next_at = now
+        self._last_closure = closure
 
-    def _measure(self, rate: float, now: float) -> None:
-        """Learn the refill rate from a refusal at the given rate."""
-        elapsed = max(now - self._since, _INSTANT)
-        accepted: float = self._accepted_since
-        measured = min(accepted / elapsed, rate)
-        tried = math.sqrt(measured * rate)
-        was_closed = self._probes_refused and self._sure >= _SURE
-        if self._fallback and accepted <= self._fallback * elapsed + _CUSHION + 2:
-            measured, accepted = self._fallback, _SURE
-            self._fallback, self._worth_trying = None, 1.3
-        elif accepted >= _SURE and tried > self._worth_trying * measured and not was_closed:
-            # Far above the mean when refused: a bucket had saved up, or else the mean is too low,
-            # as with limits that save nothing and limits just raised. Trying tells them apart.
-            self._fallback, measured = measured, tried
+    def _is_likely_limit(self, closure: float) -> bool:
+        """Whether what was accepted until the first refusal, and until now, shows a limit.
+
+        After a long closure, an outage is as likely. If most of what was in flight was accepted,
+        the refusal may have had other reasons.
+        """
+        return (
+            self.accepted_count - self._busy_from >= _RECENT
+            and closure < _SHORT_CLOSURE
+            and self._accepted_since < 3 * self._refused_since
+        )
+
+    def _believe(self, mean: _Measurement, closure: float, now: float) -> None:
+        """Derive the pace from the mean between the last two refusals."""
+        pace, run = self._rate, mean.accepted
+        was_guess, self._is_guess = self._is_guess, False
+        is_below_limit = pace is not None and self.limit is not None and pace <= self.limit
+        if was_guess and is_below_limit:
+            # Refused before it was exceeded: the mean was right.
+            self._saves_up = True
+            if run < _RECENT:
+                before = self._mean_before_guess
+                mean = _Measurement(run + before.accepted, mean.seconds + before.seconds)
+        if self._last_closure > 4 * closure:
+            # The closure before was an outage, or else this one would be as long.
+            mean = mean._replace(seconds=max(mean.seconds - self._last_closure + closure, _INSTANT))
+        believed = self._estimate(mean, closure)
+        if pace is not None and not self._probes_refused:
+            # At more than twice the limit the probe would have been refused as well.
+            believed = believed.at(max(believed.rate, pace / 2))
+        back = None
+        if self._probes_refused > _CLOSED:
+            self._noise.forget_runs()
         else:
-            self._fallback = None
-        self._since, self._accepted_since, self._counts_from = now, 0, -math.inf
-        self._probes_refused = 0
-        self._settle(measured, accepted, now)
+            back = self._noise.pace_before(run, pace or believed.rate, believed.rate)
+        if is_below_limit and not was_guess and run >= _MANY:
+            believed = believed.at(_ROOM * believed.rate)
+        self._settle(believed, now)
+        if back is not None:
+            self._rate = back
+            self._hold_until, self._to_hold, self._grown = now, 0, _MANY
 
-    def _settle(self, rate: float, evidence: float, now: float) -> None:
-        """Go on just below a rate that so many requests speak for."""
-        self._sure = min(max(1.0, evidence), _SURE)
-        self._settled_at, self._accepted_settled = now, 0
+    def _estimate(self, mean: _Measurement, closure: float) -> _Measurement:
+        """Return the mean, or a higher rate where the server was open again at once."""
+        pace, in_flight = self._rate, self._accepted_since
+        if in_flight >= _RECENT:
+            # What was in flight at the refusal shows how much of the pace was too much.
+            seen = in_flight / closure
+            if pace is not None:
+                seen = pace * in_flight / (in_flight + self._refused_since)
+            if seen > _CLEARLY * mean.rate:
+                return _Measurement(in_flight, in_flight / seen)
+        elif self._surge > _CAUTION * mean.rate and self._is_short(closure, self._surge):
+            return _Measurement(_RECENT, _RECENT * _CAUTION / self._surge)
+        elif (
+            pace is not None
+            and not self._saves_up
+            and mean.accepted >= 4
+            and pace > _CLEARLY * mean.rate
+            and self._is_short(closure, pace)
+        ):
+            # A limiter that saves nothing up refuses at its limit, so that the mean is too low. One
+            # that saves up refuses late, and the mean is right. Something between them tells.
+            self._is_guess, self._mean_before_guess = True, mean
+            return mean.at(math.sqrt(mean.rate * pace))
+        return mean
+
+    def _is_short(self, closure: float, rate: float) -> bool:
+        """Whether a limit of that rate explains the closure, rather than a window that ended."""
+        return closure < self.round_trip + 10 / rate
+
+    def _settle(self, believed: _Measurement, now: float) -> None:
+        """Go on just below a measured rate."""
+        rate = believed.rate
+        if self.limit is None or not 0.7 < rate / self.limit < 1.4:
+            self._known_since = now - believed.seconds
+        self.limit = rate
+        self._evidence = min(believed.accepted, _CERTAIN)
+        self._rate = rate * (1 - 1 / (self._evidence + 2))
         self._flight = self._max_in_flight
-        self._pace(rate * (1 - 1 / (self._sure + 1)))
-        self._next_at = now + _CUSHION / rate
+        self._settled_at = now
+        self._next_at = now + 1 / self._rate
+        self._hold_until = now + min((now - self._known_since) * _HELD, _LONGEST_HOLD)
+        self._to_hold = min(self._evidence, _MANY)
+        self._grown = 0
 
-    def _probe(self, rate: float, now: float) -> None:
-        """Raise the rate for one more accepted request, along a cubic curve."""
-        self._accepted_settled += 1
-        # Answers tell of the rate as it was a round trip ago.
-        span = 2 * self._sure + rate * self.round_trip
-        x = self._accepted_settled / span - 1
-        raised = rate * (1 + min(3 * x * x / (self._sure + 1), 1) / span)
-        answered_for = now - self._settled_at - self.round_trip
-        borne = self._accepted_settled / max(answered_for, 1 / rate)
-        self._pace(max(rate, min(raised, 2 * borne)))
-
-    def _pace(self, rate: float) -> None:
-        self._rate = rate
-        self._interval = max(1 / rate, self._least_interval)
-
-
-def _hinted_until(now: float, hints: RateLimitHints | None) -> float:
-    if hints is None:
-        return -math.inf
-    if hints.retry_after is not None:
-        return now + hints.retry_after
-    if hints.remaining == 0 and hints.reset is not None:
-        return now + hints.reset
-    return -math.inf
+    def _grow(self, rate: float, now: float) -> None:
+        """Raise the pace after an accepted request: slowly at first, fast if little is known."""
+        self._to_hold -= 1
+        if now < self._hold_until or self._to_hold > 0 or self._next_at < now - _HICCUP / 2:
+            # Held, or not used to the full.
+            return
+        self._grown += 1
+        growth = max(min(self._grown, _CERTAIN) / 256, 0.5 / self._evidence)
+        in_air = rate * max(1.5 * self.round_trip, _REACTION)
+        self._rate = rate * (1 + min(growth, _GROWTH_PER_TRIP / in_air))

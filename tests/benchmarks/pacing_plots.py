@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import matplotlib as mpl
@@ -22,17 +22,17 @@ import matplotlib.pyplot as plt
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from asyncckpt.transport.pacer import Pacer  # noqa: E402
-
-from support.limiters import (  # noqa: E402
-    ConcurrencyLimit,
+from asyncckpt.testing.limiters import (  # noqa: E402
+    Concurrency,
     FixedWindow,
+    Hints,
     Limiter,
-    Run,
-    Simulation,
     SlidingWindow,
     TokenBucket,
 )
+
+from support.limiters import ChangingBucket, Noise  # noqa: E402
+from support.simulation import Client, Run, Simulation  # noqa: E402
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,33 +49,44 @@ class Scene:
     name: str
     title: str
     limiter: Callable[[], Limiter]
-    options: dict[str, Any] = attrs.field(factory=dict)
+    hints: Hints | None = None
+    service: float = 0.0
+    jobs: int = 400
 
 
 SCENES = [
     Scene(
         "token-bucket",
-        "Token bucket: 200/s, burst 20, Retry-After: 1",
-        lambda: TokenBucket(200, 20, retry_after=1),
+        "Token bucket: 200/s, burst 20, Retry-After: 1 on each refusal",
+        lambda: TokenBucket(200, 20),
+        hints=Hints(retry_after=1),
     ),
     Scene(
         "raised",
         "Token bucket: 200/s, from 3 s on 400/s",
-        lambda: TokenBucket(200, 20, changes_at=3, changes_to=400),
+        lambda: ChangingBucket(200, 20, changes=[(3.0, 400.0)]),
+        jobs=800,
     ),
     Scene(
         "lowered",
         "Token bucket: 200/s, from 3 s on 100/s",
-        lambda: TokenBucket(200, 20, changes_at=3, changes_to=100),
+        lambda: ChangingBucket(200, 20, changes=[(3.0, 100.0)]),
     ),
-    Scene("fixed-window", "Fixed window: 100 per 0.5 s", lambda: FixedWindow(100, 0.5)),
-    Scene("sliding-window", "Sliding window: 100 per 0.5 s", lambda: SlidingWindow(100, 0.5)),
+    Scene(
+        "dip",
+        "Token bucket: 200/s, from 3 s to 8 s only 5/s",
+        lambda: ChangingBucket(200, 20, changes=[(3.0, 5.0), (8.0, 200.0)]),
+        jobs=600,
+    ),
+    Scene("fixed-window", "Fixed window: 100 in each second", lambda: FixedWindow(100, 1.0)),
+    Scene("sliding-window", "Sliding window: 100 in any second", lambda: SlidingWindow(100, 1.0)),
     Scene(
         "concurrency",
         "Concurrency limit: 8 at a time, 20 ms each",
-        lambda: ConcurrencyLimit(8, 0.02),
-        {"service": 0.02},
+        lambda: Concurrency(8),
+        service=0.02,
     ),
+    Scene("noise", "No limit, but 10 % refused at random", lambda: Noise(0.1), jobs=2000),
 ]
 
 
@@ -94,8 +105,11 @@ def main() -> None:
 
 
 def draw(scene: Scene, target: Path) -> None:
-    """Draw one scene: the paced client."""
-    run = Simulation(scene.limiter(), Pacer(), **scene.options).run()
+    """Draw one scene."""
+    server = Simulation(scene.limiter(), scene.hints, service=scene.service)
+    client = Client(server, jobs=scene.jobs)
+    server.run()
+    run = client.result
     figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
     draw_run(axes, run)
     refused = 100 * run.share_refused
