@@ -1,4 +1,4 @@
-"""Lists the checkpoints of fine-tuning jobs, and fetches the next page while you use this one."""
+"""Lists the checkpoints of fine-tuning jobs, and prefetches pages while you use the current one."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ __all__ = [
     "omit",
 ]
 
-# The names are imported when they are first used: the command takes over Ctrl-C before it imports
-# anything else, and a pytest run that only loads the plugin imports nothing else.
+# The names are imported on first use: the command must handle Ctrl-C before the slow imports, and a
+# pytest run that only loads the plugin needs none of them.
 _NAMES = {
     "asyncckpt.client": ("AsyncClient",),
     "asyncckpt.errors": (
@@ -107,7 +107,7 @@ if not TYPE_CHECKING:  # a type checker would accept every name
     def __getattr__(name: str) -> object:
         if name not in _MODULES:
             raise AttributeError(f"module 'asyncckpt' has no attribute {name!r}")
-        # What `importlib.import_module` does, without importing it.
+        # `importlib.import_module` does the same, but importlib would have to be imported first.
         module = __import__(_MODULES[name], fromlist=[name])
         globals()[name] = getattr(module, name)
         return globals()[name]

@@ -1,6 +1,6 @@
-"""AsyncClient: the configuration, and the root of the resources.
+"""Defines `AsyncClient`: the configuration of a client, and its resources.
 
-The file is long because each option is described twice, for a new client and for a changed one.
+The file is long because `__init__` and `with_options` both document every option.
 """
 
 from __future__ import annotations
@@ -62,15 +62,15 @@ _ORGANIZATION: Final = "OpenAI-Organization"
 _PROJECT: Final = "OpenAI-Project"
 
 _TWO_KEYS: Final = (
-    "there are two keys: api_key, and default_headers with 'Authorization' or 'api-key'; pass one"
+    "pass either api_key, or default_headers with 'Authorization' or 'api-key', but not both"
 )
 
 
 class IsClosed(int):
-    """Whether a client is closed: true or false, and also callable."""
+    """A boolean that can also be called, like the official SDK's ``client.is_closed()``."""
 
     def __call__(self) -> bool:
-        """Return it as a bool, like the official SDK's ``client.is_closed()``."""
+        """Return the value as a bool."""
         return bool(self)
 
     def __repr__(self) -> str:
@@ -78,7 +78,7 @@ class IsClosed(int):
 
 
 class AsyncClient:
-    """An asynchronous client of the fine-tuning API. One serves all tasks of a program.
+    """An asynchronous client for the fine-tuning API. All tasks of a program can share one.
 
     ::
 
@@ -112,48 +112,54 @@ class AsyncClient:
         trust_env: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
-        """Configure a client. It opens no connection and sends nothing yet.
+        """Configure a client. This sends nothing, and opens no connection.
+
+        `connection_limit`, `ssl`, `trust_env` and `trace_configs` configure the session that the
+        client creates. They cannot be combined with `session`.
 
         Args:
-            api_key: The key, or an async callable that returns it. The callable is called when a
-                key is first needed, and again when the server rejects the key with 401. Default:
+            api_key: The key, or an async callable that returns it. The callable is called before
+                the first request, and again after the server rejects the key with 401. Default:
                 ``OPENAI_API_KEY``, unless `default_headers` contain ``Authorization`` or
                 ``api-key``.
-            organization: Sent as ``OpenAI-Organization``; default: ``OPENAI_ORG_ID``; ``""`` sends
-                none.
-            project: Sent as ``OpenAI-Project``; default: ``OPENAI_PROJECT_ID``; ``""`` sends none.
+            organization: The ``OpenAI-Organization`` header; default: ``OPENAI_ORG_ID``; ``""`` for
+                no header.
+            project: The ``OpenAI-Project`` header; default: ``OPENAI_PROJECT_ID``; ``""`` for no
+                header.
             base_url: The URL of the API, with or without a path, a query or a trailing slash;
-                default: ``OPENAI_BASE_URL``, or else ``https://api.openai.com/v1``.
-            timeout: Seconds for one attempt in total, or a `Timeout`; None for no limit; default:
-                60 s in total, 5 s of them to connect.
-            max_retries: How often to retry a request after a failure; default 6. A request that the
-                rate limit rejects while it accepts others of this client does not use up retries.
-            max_wait: Seconds that one request may wait in total, for the rate limit and between
+                default: ``OPENAI_BASE_URL``, or ``https://api.openai.com/v1`` if it is not set.
+            timeout: Total seconds for one attempt, a `Timeout`, or None for no limit; default: 60 s
+                in total, and 5 s to connect.
+            max_retries: The highest number of retries after failures; default 6. A 429 does not use
+                up a retry while the server says when to send again, or accepts other requests of
+                this client.
+            max_wait: The total seconds that a request may wait for the rate limit and between
                 retries; default 120.
-            max_requests_per_second: The highest rate to send at; default: as fast as the server
-                allows, which the client finds out by itself.
-            retry_budget: Tokens that all retries of the client share: a retry takes 5, one after a
-                timeout 10, and successes return them, so that a storm of retries does not hit a
-                server in trouble; default 500; None for no bound.
-            prefetch: Pages to have ready or under way beyond the one in use; default 1; 0 for none.
-            max_body_bytes: The longest response body to accept, decompressed; default 64 MiB.
-            default_headers: Headers for every request.
-            default_query: Query parameters for every request.
-            session: An `aiohttp.ClientSession` to use; the client never closes it. Default: one of
-                the client's own, which is closed with the client, or with its event loop.
-            connection_limit: Connections open at the same time, for a session of its own; default
-                256.
-            ssl: A TLS context, or False to accept any certificate, for a session of its own.
-            trust_env: Whether to take proxies from ``HTTPS_PROXY`` and the like, for a session of
-                its own.
-            trace_configs: aiohttp's hooks for tracing, for a session of its own.
+            max_requests_per_second: The highest request rate; default: the client adapts to the
+                server's rate limit.
+            retry_budget: The number of tokens that all requests of the client share for retries;
+                default 500; None for no limit. A retry takes 5 tokens, a retry after a timeout 10,
+                and successful requests return them. A server that is down thus gets few retries.
+            prefetch: The number of pages to fetch ahead of the current one; default 1; 0 turns
+                prefetching off.
+            max_body_bytes: The maximum size of a decompressed response body; default 64 MiB.
+            default_headers: Headers to add to every request.
+            default_query: Query parameters to add to every request.
+            session: An `aiohttp.ClientSession` to use; the client does not close it. Default: the
+                client creates a session, and closes it when the client is closed or the event loop
+                ends.
+            connection_limit: The highest number of open connections; default 256.
+            ssl: A TLS context, or False to accept any certificate; default True, which verifies
+                certificates.
+            trust_env: Whether to use the proxies in ``HTTPS_PROXY`` and similar variables.
+            trace_configs: Tracing hooks for aiohttp.
 
         Raises:
             OpenAIError: There is no API key.
-            TypeError: An argument is of the wrong type.
+            TypeError: An argument has the wrong type.
             ValueError: An argument has an invalid value, such as a malformed base URL, a timeout of
-                0 or a key with a line break; there are two keys; or options for a session of the
-                client's own come with a lent session.
+                0 or a key with a line break. Or both `api_key` and `default_headers` authenticate,
+                or `session` is combined with options for the client's own session.
         """
         base_url = given(base_url)
         if base_url is None:
@@ -207,9 +213,10 @@ class AsyncClient:
 
     @property
     def api_key(self) -> str:
-        """The key; empty while an `api_key` callable was not called, or if headers carry the key.
+        """The API key, a secret.
 
-        It is a secret: do not log it.
+        It is empty if the headers contain the key, and before the first call of an `api_key`
+        callable.
         """
         return self._endpoint.account.credentials.key
 
@@ -225,17 +232,17 @@ class AsyncClient:
 
     @property
     def timeout(self) -> Timeout:
-        """The limits of one attempt."""
+        """The time limits of one attempt."""
         return self._endpoint.defaults.timeout
 
     @property
     def max_retries(self) -> int:
-        """How often a request is retried."""
+        """The highest number of retries after failures."""
         return self._endpoint.defaults.max_retries
 
     @property
     def default_headers(self) -> dict[str, str]:
-        """The headers of every request, without the key of `api_key`."""
+        """The headers of every request, except for the key passed as `api_key`."""
         return dict(self._endpoint.defaults.headers)
 
     @property
@@ -245,7 +252,7 @@ class AsyncClient:
 
     @property
     def is_closed(self) -> IsClosed:
-        """Whether the client has been closed; callable as well, as in the official SDK."""
+        """Whether the client is closed; can also be called, as in the official SDK."""
         return IsClosed(self._session.is_closed)
 
     def with_options(
@@ -263,30 +270,30 @@ class AsyncClient:
         default_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, QueryValue] | None = None,
     ) -> Self:
-        """Return a client with some options changed, on the same connections.
+        """Return a copy of the client with some options changed; `copy` is the same method.
 
-        With another key, organization, project or base URL, it learns the server's rate limit anew;
-        otherwise the two share what they have learned. Closing one closes both. `copy` is the same
-        method.
+        The two clients share their connections: closing one closes both. They also share the rate
+        limiter and the retry budget, unless the key, organization, project or base URL changes.
 
         Args:
-            api_key: Another key, or an async callable that returns it.
-            organization: Another organization; ``""`` sends none.
-            project: Another project; ``""`` sends none.
-            base_url: Another URL of the API.
-            timeout: Seconds for one attempt in total, a `Timeout`, or None for no limit.
-            max_retries: How often to retry a request after a failure.
-            max_wait: Seconds that one request may wait in total.
-            prefetch: Pages to have ready or under way beyond the one in use.
-            max_body_bytes: The longest response body to accept, decompressed.
-            default_headers: Headers to add for every request, or to replace.
-            default_query: Query parameters to add for every request, or to replace.
+            api_key: The key, or an async callable that returns it.
+            organization: The ``OpenAI-Organization`` header; ``""`` for no header.
+            project: The ``OpenAI-Project`` header; ``""`` for no header.
+            base_url: The URL of the API.
+            timeout: Total seconds for one attempt, a `Timeout`, or None for no limit.
+            max_retries: The highest number of retries after failures.
+            max_wait: The total seconds that a request may wait for the rate limit and between
+                retries.
+            prefetch: The number of pages to fetch ahead of the current one.
+            max_body_bytes: The maximum size of a decompressed response body.
+            default_headers: Headers to add to those of this client, or to replace them.
+            default_query: Query parameters to add to those of this client, or to replace them.
 
         Returns:
-            The other client; this one stays as it is.
+            The new client; this one does not change.
 
         Raises:
-            TypeError: An argument is of the wrong type.
+            TypeError: An argument has the wrong type.
             ValueError: An argument has an invalid value.
         """
         base_url, max_retries = given(base_url), given(max_retries)
@@ -341,16 +348,17 @@ class AsyncClient:
     copy = with_options
 
     async def aclose(self) -> None:
-        """Close the client and its connections; requests under way raise RuntimeError.
+        """Close the client and its connections; `close` is the same method.
 
-        A lent session stays open. Closing a closed client does nothing. `close` is the same method.
+        Requests in progress raise RuntimeError. A session passed as `session` stays open. Calling
+        this again does nothing.
         """
         await self._session.aclose()
 
     close = aclose
 
     async def __aenter__(self) -> Self:
-        """Return the client, which is closed at the end of the block."""
+        """Return the client itself."""
         return self
 
     async def __aexit__(
@@ -364,8 +372,8 @@ class AsyncClient:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "an AsyncClient cannot be copied or pickled, since it holds a key and connections: "
-            "with_options() returns a changed copy, and each process needs a client of its own"
+            "an AsyncClient cannot be copied or pickled, because it has a key and connections: "
+            "use with_options() to copy it, and create one client in each process"
         )
 
     def __repr__(self) -> str:
@@ -390,7 +398,7 @@ def _credentials(
     if api_key is not None:
         return Credentials(api_key)
     if carries_credentials(default_headers):
-        # The key of the environment is OpenAI's, and these headers may be for another provider.
+        # OPENAI_API_KEY must not be sent to another provider, which these headers may be for.
         return Credentials(None)
     from_environment = os.environ.get("OPENAI_API_KEY")
     if not from_environment:
@@ -431,10 +439,10 @@ def _session_manager(
         connection_limit is not None or ssl is not True or trust_env or trace_configs
     ):
         raise ValueError(
-            "connection_limit, ssl, trust_env and trace_configs belong to the session: set them on "
-            "the aiohttp.ClientSession that you pass, or pass none"
+            "connection_limit, ssl, trust_env and trace_configs cannot be combined with session: "
+            "set them on the aiohttp.ClientSession itself"
         )
-    # Importing aiohttp takes most of the time of an import, and records do not need it.
+    # Importing aiohttp is slow, and programs that only use the records do not need it.
     from asyncckpt.transport.session import SessionManager, check_session
 
     check_session(session, ssl, trace_configs, sends_authorization=sends_authorization)

@@ -9,13 +9,13 @@ __all__ = ["RequestCounts"]
 
 @attrs.define
 class RequestCounts:
-    """What became of the requests of one call.
+    """The requests of one call, and their waiting time.
 
     Attributes:
-        requests: Requests sent, retries among them.
-        retries: Requests sent again because of a failure.
-        refused: Requests that the rate limit refused.
-        waited: Seconds that requests waited for the rate limit and between retries, summed.
+        requests: Requests sent, including retries.
+        retries: Retries after a failure.
+        refused: Responses with status 429.
+        waited: Total seconds that requests waited for the rate limit and between retries.
     """
 
     requests: int = 0

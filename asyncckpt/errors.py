@@ -1,4 +1,4 @@
-"""Every exception of the package, under the names the official SDKs gave them.
+"""Defines the exceptions, under the names that the official SDKs use.
 
 ::
 
@@ -18,7 +18,7 @@
         ├── APIResponseValidationError
         └── PaginationError
 
-All of them can be pickled, so they survive a process pool or a task queue.
+All of them can be pickled, for process pools and task queues.
 """
 
 from __future__ import annotations
@@ -51,21 +51,22 @@ _ErrorT = TypeVar("_ErrorT", bound="APIError")
 
 
 class OpenAIError(Exception):
-    """The root of all; raised as such only when a client cannot be set up: no key was given."""
+    """Base class of all exceptions; raised itself only if a client gets no API key."""
 
 
 class APIError(OpenAIError):
-    """Something went wrong with one request.
+    """Base class of the errors of a request.
 
     Attributes:
-        message: What went wrong; the API's own words where it sent any.
-        request: The request, or None where there was none.
-        body: The API's error object where it sent one; otherwise the decoded body, or its text.
+        message: What went wrong: the API's message if it sent one.
+        request: The request, or None if no request was made.
+        body: The API's error object if it sent one; otherwise the decoded body, or its text.
         code: The API's error code, such as ``"invalid_api_key"``, or None.
-        param: The parameter that the API complains of, or None.
-        type: The API's kind of error, such as ``"invalid_request_error"``, or None.
-        request_id: The server's name for the request (``x-request-id``), or None.
-        fine_tuning_job_id: The job that was being listed, where there were many; otherwise None.
+        param: The parameter that the error is about, or None.
+        type: The API's error type, such as ``"invalid_request_error"``, or None.
+        request_id: The server's id for the request (``x-request-id``), or None.
+        fine_tuning_job_id: The job that could not be listed, if the error comes from
+            `AsyncCheckpoints.list_many`; otherwise None.
     """
 
     def __init__(
@@ -93,10 +94,10 @@ class APIError(OpenAIError):
 
 
 class APIConnectionError(APIError):
-    """No answer came, or not a whole one: no such host, connection refused or cut, TLS failure.
+    """No complete response arrived: unknown host, connection refused or closed, TLS failure.
 
     Attributes:
-        is_final: Whether a retry could not help, as with a certificate that is not trusted.
+        is_final: Whether a retry cannot help, as with an untrusted certificate.
     """
 
     def __init__(
@@ -107,11 +108,11 @@ class APIConnectionError(APIError):
 
 
 class APITimeoutError(APIConnectionError):
-    """The connection, or the answer, took longer than the timeout allows."""
+    """The request exceeded its `timeout`, or waited longer than `max_wait`."""
 
 
 class _ResponseError(APIError):
-    """An answer came, and it is the trouble; what both kinds of such errors share."""
+    """Base class of the errors that come with a response."""
 
     def __init__(self, message: str, *, response: Response, body: object | None) -> None:
         super().__init__(message, request=response.request, body=body)
@@ -121,11 +122,11 @@ class _ResponseError(APIError):
 
 
 class APIStatusError(_ResponseError):
-    """The server answered with a status that is not a success.
+    """The server sent a response with a status other than 2xx.
 
     Attributes:
-        response: The whole answer; anything in it that is known to be secret is masked.
-        status_code: Its HTTP status.
+        response: The response, with known secrets masked.
+        status_code: Its HTTP status code.
     """
 
     def _described(self) -> str:
@@ -134,7 +135,7 @@ class APIStatusError(_ResponseError):
 
 
 class BadRequestError(APIStatusError):
-    """400: the API does not accept a parameter; see `param`."""
+    """400: the API rejects a parameter; see `param`."""
 
 
 class AuthenticationError(APIStatusError):
@@ -142,38 +143,38 @@ class AuthenticationError(APIStatusError):
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the key may not see this."""
+    """403: the key lacks the permission."""
 
 
 class NotFoundError(APIStatusError):
-    """404: there is no such job, or the base URL is not that of the API."""
+    """404: there is no such job, or the base URL is wrong."""
 
 
 class ConflictError(APIStatusError):
-    """409: the resource is being changed; retries did not outlast that."""
+    """409: another request is changing the resource, and retries did not help."""
 
 
 class UnprocessableEntityError(APIStatusError):
-    """422: well formed, but it makes no sense to the API."""
+    """422: the request is well formed, but the API cannot process it."""
 
 
 class RateLimitError(APIStatusError):
-    """429: the rate limit did not let the request through within `max_wait` and `max_retries`."""
+    """429: the rate limit rejected the request until `max_wait` or `max_retries` was used up."""
 
 
 class InternalServerError(APIStatusError):
-    """5xx: the server failed, and went on failing through all retries."""
+    """5xx: the server failed, and retries did not help."""
 
 
 class APIResponseValidationError(_ResponseError):
-    """The server reported success, and sent something that is not what the API promises.
+    """The server sent a 2xx response whose body does not match the API reference.
 
     Attributes:
-        response: The whole answer.
-        status_code: Its HTTP status.
-        path: Where in the body, as a JSON path such as ``$.data[3].step_number``; ``$`` when the
-            body is no JSON at all.
-        body: The beginning of the body, some 500 characters at most.
+        response: The response, with known secrets masked; its body is cut at `max_body_bytes`.
+        status_code: Its HTTP status code.
+        path: The JSON path of the mismatch, such as ``$.data[3].step_number``; ``$`` if the body is
+            not JSON.
+        body: The first 500 characters of the body.
     """
 
     def __init__(
@@ -184,10 +185,10 @@ class APIResponseValidationError(_ResponseError):
 
 
 class PaginationError(APIError):
-    """The server's pages lead nowhere: it says there are more, and gives no way to get them.
+    """The server says that a list has more records, but its cursors do not lead to them.
 
     Attributes:
-        cursor: The cursor (`after`) that stood still; None if it is the beginning of the list.
+        cursor: The cursor (`after`) that does not lead further; None if the server sent no cursor.
     """
 
     def __init__(self, message: str, *, cursor: str | None, request: Request | None = None) -> None:

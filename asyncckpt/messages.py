@@ -1,7 +1,6 @@
-"""The HTTP request and response, as plain records.
+"""Defines the HTTP request and response that errors and pages carry.
 
-They name what was asked and what came back, and can be shown, logged and pickled: neither keeps a
-credential. The headers of a request are not kept at all.
+Both can be logged and pickled: they contain no credentials. A request has no headers.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ _PUBLIC_QUERY: Final = frozenset({"after", "limit", "api-version"})
 
 @attrs.frozen(repr=False)
 class Request:
-    """A request that was made.
+    """An HTTP request.
 
     Attributes:
-        method: The HTTP method, always ``GET`` here.
-        url: The URL, safe to show: values of query parameters that are not the API's are masked.
+        method: The HTTP method, always ``GET``.
     """
 
     method: str
@@ -32,7 +30,7 @@ class Request:
 
     @property
     def url(self) -> str:
-        """The URL, with the values of all but the API's own query parameters masked."""
+        """The URL. The values of query parameters that the API does not define are masked."""
         parts = urlsplit(self._url)
         query = urlencode(
             [
@@ -51,19 +49,19 @@ class Request:
 
 
 def is_public(parameter: str) -> bool:
-    """Whether the value of a query parameter may be shown."""
+    """Return whether the value of a query parameter may be shown."""
     return parameter in _PUBLIC_QUERY or parameter.startswith("metadata")
 
 
 @attrs.frozen
 class Response:
-    """An answer, read to its end.
+    """An HTTP response, with its complete body.
 
     Attributes:
-        status_code: The HTTP status.
-        headers: The response headers; a look-up ignores case, as in RFC 9110.
-        content: The body as it came, decompressed.
-        request: The request it answers, after redirects.
+        status_code: The HTTP status code.
+        headers: The headers; lookups ignore case (RFC 9110, section 5.1).
+        content: The body as bytes, decompressed.
+        request: The request, after redirects.
     """
 
     status_code: int
@@ -73,19 +71,19 @@ class Response:
 
     @property
     def request_id(self) -> str | None:
-        """The server's own name for the request (``x-request-id``), for a support ticket."""
+        """The server's id for the request (``x-request-id``); None if it sent none."""
         return self.headers.get("x-request-id") or self.headers.get("apim-request-id")
 
     @property
     def text(self) -> str:
-        """The body as text; bytes that are not UTF-8 are shown as the replacement character."""
+        """The body as text; bytes that are not UTF-8 become U+FFFD."""
         return self.content.decode("utf-8", "replace")
 
     def json(self) -> object:
-        """The body as JSON.
+        """Return the body, decoded from JSON.
 
         Raises:
-            ValueError: It is not JSON, or nested too deeply.
+            ValueError: The body is not JSON, or is nested too deeply.
         """
         import json
 
@@ -95,5 +93,5 @@ class Response:
             raise ValueError("the body is nested too deeply") from None
 
     def __reduce__(self) -> tuple[type[Response], tuple[int, CIMultiDict[str], bytes, Request]]:
-        # aiohttp's view of the headers cannot be pickled.
+        # The read-only mapping that aiohttp returns cannot be pickled.
         return Response, (self.status_code, CIMultiDict(self.headers), self.content, self.request)

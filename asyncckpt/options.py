@@ -1,4 +1,4 @@
-"""The options of a client and of a single call, checked where they are given."""
+"""Defines and checks the options of a client and of a single call."""
 
 from __future__ import annotations
 
@@ -64,15 +64,15 @@ class Omit:
 
 
 NOT_GIVEN: Final = NotGiven()
-"""Stands for an argument that is left out, where None has a meaning of its own."""
+"""The default of an argument for which None is a value, such as `timeout`."""
 
 omit: Final = Omit()
-"""Stands for an argument that is left out; in `extra_headers` and `extra_query` it removes what
-the client would send under that name."""
+"""Passed as an argument, the same as leaving the argument out. As a value in `extra_headers` and
+`extra_query`, it removes the header or parameter of that name."""
 
 
 def given(value: _T | NotGiven | Omit) -> _T | None:
-    """Return `value`, or None if it is left out."""
+    """Return `value`, or None for `NOT_GIVEN` and `omit`."""
     return None if isinstance(value, NotGiven | Omit) else value
 
 
@@ -84,11 +84,11 @@ class CallOptions(TypedDict, total=False):
             removes one.
         extra_query: Query parameters to add to those of the client and of the call, or to replace
             them; `omit` or None as a value removes one.
-        timeout: Seconds for one attempt in total, a `Timeout`, or None for no limit; default: the
+        timeout: Total seconds for one attempt, a `Timeout`, or None for no limit; default: the
             client's.
-        max_retries: How often to retry after a failure; default: the client's.
-        max_wait: Seconds that one request may wait in total, for the rate limit and between
-            retries; default: the client's.
+        max_retries: The highest number of retries after failures; default: the client's.
+        max_wait: The total seconds that a request may wait for the rate limit and between retries;
+            default: the client's.
     """
 
     extra_headers: Mapping[str, str | Omit] | None
@@ -103,9 +103,9 @@ _OPTION_LINE: Final = "    **options: See `CallOptions`.\n"
 
 
 def show_call_options(method: _MethodT) -> _MethodT:
-    """Show the single options in the signature and docstring of a method with ``**options``.
+    """List each option in the signature and docstring of a method that takes ``**options``.
 
-    Type checkers see them by themselves; this is for `help`, the reference page and error messages.
+    `help`, the reference page and error messages use them. Type checkers read `CallOptions` itself.
     """
     signature = inspect.signature(method)
     named = [field for field in signature.parameters.values() if field.kind != field.VAR_KEYWORD]
@@ -128,7 +128,7 @@ def show_call_options(method: _MethodT) -> _MethodT:
 
 
 def check_call_options(method: Callable[..., object], options: Mapping[str, object]) -> None:
-    """Raise TypeError if an option is unknown, and name the closest argument of `method`."""
+    """Raise TypeError if an option is unknown; the message suggests the closest valid name."""
     unknown = next((name for name in options if name not in CallOptions.__annotations__), None)
     if unknown is None:
         return
@@ -148,7 +148,18 @@ def _check_seconds(_: object, field: attrs.Attribute[float], value: float | None
 
 
 def check_number(name: str, value: object, meaning: str, *, above: float) -> None:
-    """Raise unless `value` is a finite number above `above`; `meaning` says what it counts."""
+    """Check that `value` is a finite number greater than `above`.
+
+    Args:
+        name: The name of the argument, for the message.
+        value: The value.
+        meaning: What the number means, for the message.
+        above: The bound.
+
+    Raises:
+        TypeError: `value` is not a number.
+        ValueError: `value` is not finite, or not greater than `above`.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number ({meaning}), not {type(value).__name__}")
     try:
@@ -160,15 +171,25 @@ def check_number(name: str, value: object, meaning: str, *, above: float) -> Non
 
 
 def check_count(name: str, value: object, *, least: int) -> None:
-    """Raise unless `value` is a whole number of at least `least`."""
+    """Check that `value` is an integer of at least `least`.
+
+    Raises:
+        TypeError: `value` is not an integer.
+        ValueError: `value` is less than `least`.
+    """
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
+        raise TypeError(f"{name} must be an integer, not {type(value).__name__}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value}")
 
 
 def check_cursor(after: object) -> None:
-    """Raise unless `after` can be the id of a record, or is None."""
+    """Check that `after` is None or a string that is not empty.
+
+    Raises:
+        TypeError: `after` is neither a string nor None.
+        ValueError: `after` is an empty string.
+    """
     if after is not None and not isinstance(after, str):
         raise TypeError(f"after must be the id of a record, or None, not {type(after).__name__}")
     if after == "":
@@ -177,14 +198,14 @@ def check_cursor(after: object) -> None:
 
 @attrs.frozen
 class Timeout:
-    """How long one attempt of a request may take. A retry starts again from zero.
+    """The time limits of one attempt of a request. Each retry starts again from zero.
+
+    None means no limit.
 
     Args:
         total: Seconds from the start of the attempt to the last byte of the response; default 60.
-        connect: Seconds to open a connection, if none is idle; default 5.
-        read: Seconds without a byte of the response; default None, since `total` bounds that too.
-
-    None stands for no limit.
+        connect: Seconds to open a connection; default 5.
+        read: Seconds to wait for the next bytes of the response; default None.
 
     Raises:
         TypeError: An argument is not a number.
@@ -197,7 +218,7 @@ class Timeout:
 
     @classmethod
     def of(cls, timeout: float | Timeout | None) -> Timeout:
-        """Return the timeout for a number of seconds in total, or for None, which is no limit."""
+        """Convert a total number of seconds, or None for no limit, to a `Timeout`."""
         if isinstance(timeout, Timeout):
             return timeout
         if timeout is None:
@@ -223,17 +244,17 @@ def _whether_headers_authenticate(options: RequestOptions) -> bool:
 
 @attrs.frozen(kw_only=True)
 class RequestOptions:
-    """What applies to each request of one call.
+    """The options of one call, checked and merged with the client's.
 
     Attributes:
-        timeout: The limits of one attempt.
-        max_retries: How often to retry.
-        max_wait: Seconds that a request may wait in total.
-        max_body_bytes: The longest body to accept.
-        headers: The headers, without the key.
-        omits_key: Whether the caller left the key out.
-        carries_credentials: Whether the key is not sent, since the headers authenticate by
-            themselves or the caller left it out.
+        timeout: The time limits of one attempt.
+        max_retries: The highest number of retries after failures.
+        max_wait: The total seconds that a request may wait.
+        max_body_bytes: The maximum size of a decompressed body.
+        headers: The headers, without the `Authorization` header made from the API key.
+        omits_key: Whether the caller removed `Authorization` with `omit`.
+        carries_credentials: Whether the API key is not sent: `headers` have credentials, or
+            `omits_key` is true.
         query: The client's query parameters.
         extra_query: Query parameters that replace those of the client and of the call.
     """
@@ -258,7 +279,10 @@ class RequestOptions:
         max_retries: int | None = None,
         max_wait: float | None = None,
     ) -> RequestOptions:
-        """Return the options with some changed; None, `NOT_GIVEN` and `omit` keep what is there."""
+        """Return a copy with some options changed.
+
+        `NOT_GIVEN` and `omit` keep the value; so does None, except for `timeout`.
+        """
         options = self
         if not isinstance(timeout, NotGiven | Omit):
             options = attrs.evolve(options, timeout=Timeout.of(timeout))
