@@ -1,1 +1,1 @@
-"""Turns pages into async iterators; knows how to fetch a page, but nothing about HTTP."""
+"""Turns pages into async iterators. Nothing in this package depends on HTTP."""

@@ -1,4 +1,4 @@
-"""Bounded queues from the workers of a fan-in to its one consumer."""
+"""Provides the bounded queues between the workers of a fan-in and its consumer."""
 
 from __future__ import annotations
 
@@ -10,113 +10,112 @@ __all__ = ["BoundedQueue", "QueuePerJob", "SharedQueue"]
 
 _T = TypeVar("_T")
 
-_PAGES_AHEAD_OF_TURN: Final = 2
-"""Pages that a job may have ready while an earlier one is still being handed out."""
+_PAGES_AHEAD: Final = 2
+"""The capacity of a job's own queue, in pages."""
 
 
 class BoundedQueue(Generic[_T]):
-    """A queue from several tasks to one. Tasks that wait for room are served in turn.
+    """A queue with many producers and one consumer.
 
-    Unlike an `asyncio.Queue` it can be closed, and it keeps an item whose task is cancelled while
-    it waits for room: the item was there before.
+    Unlike an `asyncio.Queue`, it can be closed, and `put` adds the item before it waits for room.
+    So the item is not lost if the task is cancelled while it waits.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._items: deque[_T] = deque()
-        # One for each item beyond the capacity.
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._getting: asyncio.Future[None] | None = None
+        # One future for each waiting producer, in the order of their items.
+        self._putters: deque[asyncio.Future[None]] = deque()
+        self._getter: asyncio.Future[None] | None = None
         self._is_closed = False
 
     async def put(self, item: _T) -> None:
-        """Add an item, and wait until it is within the capacity."""
+        """Add an item, then wait until the consumer has made room for it."""
         self.put_nowait(item)
         if len(self._items) > self._capacity:
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            await turn
+            putter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._putters.append(putter)
+            await putter
 
     def put_nowait(self, item: _T) -> None:
-        """Add an item, whatever the capacity."""
+        """Add an item without waiting, even beyond the capacity."""
         self._items.append(item)
-        if self._getting is not None:
-            self._wake()
+        self._wake_getter()
 
     async def get(self) -> _T | None:
-        """Return the next item; None when the queue is closed and empty."""
+        """Return the next item; None if the queue is closed and empty."""
         while not self._items:
             if self._is_closed:
                 return None
-            self._getting = asyncio.get_running_loop().create_future()
-            await self._getting
-            self._getting = None
-        if self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            self._getter = asyncio.get_running_loop().create_future()
+            await self._getter
+            self._getter = None
+        if self._putters:
+            putter = self._putters.popleft()
+            if not putter.done():
+                putter.set_result(None)
         return self._items.popleft()
 
     def close(self) -> None:
-        """End the queue after the items that are in it."""
+        """Let `get` return None after the last item."""
         self._is_closed = True
-        self._wake()
+        self._wake_getter()
 
-    def _wake(self) -> None:
-        if self._getting is not None and not self._getting.done():
-            self._getting.set_result(None)
+    def _wake_getter(self) -> None:
+        if self._getter is not None and not self._getter.done():
+            self._getter.set_result(None)
 
 
 class SharedQueue(Generic[_T]):
-    """All jobs put their pages into one queue, in the order in which they are fetched."""
+    """One queue for all jobs: pages come out in the order in which they were fetched."""
 
     def __init__(self, concurrency: int) -> None:
         self._queue: BoundedQueue[_T] = BoundedQueue(max(1, concurrency // 2))
 
     async def admit(self) -> None:
-        """Return at once: another job may be begun whenever a worker is free."""
+        """Do nothing: the number of workers is the only limit."""
 
     def open(self) -> BoundedQueue[_T]:
-        """Return the one queue."""
+        """Return the queue."""
         return self._queue
 
     def finish(self, queue: BoundedQueue[_T]) -> None:
-        """Do nothing: the queue goes on with other jobs."""
+        """Do nothing: other jobs use the same queue."""
 
     async def get(self) -> _T | None:
-        """Return the next item; None at the end."""
+        """Return the next item; None after the last one."""
         return await self._queue.get()
 
     def close(self) -> None:
-        """End the stream after what is in the queue."""
+        """Let `get` return None after the last item."""
         self._queue.close()
 
 
 class QueuePerJob(Generic[_T]):
-    """Each job has a queue of its own; they are read in the order of the jobs."""
+    """A queue for each job: pages come out in the order of the jobs."""
 
     def __init__(self, concurrency: int) -> None:
-        self._room = asyncio.Semaphore(concurrency + concurrency // 2)
-        # The semaphore bounds it.
+        self._slots = asyncio.Semaphore(concurrency + concurrency // 2)
+        # No capacity is needed: the semaphore bounds the number of queues.
         self._queues: BoundedQueue[BoundedQueue[_T]] = BoundedQueue(0)
         self._current: BoundedQueue[_T] | None = None
 
     async def admit(self) -> None:
-        """Wait until few enough jobs have been begun and not yet handed out."""
-        await self._room.acquire()
+        """Wait until the number of jobs ahead of the consumer is below the limit."""
+        await self._slots.acquire()
 
     def open(self) -> BoundedQueue[_T]:
-        """Return a new queue, which is read after those before it."""
-        queue: BoundedQueue[_T] = BoundedQueue(_PAGES_AHEAD_OF_TURN)
+        """Return a new queue, which is read after all earlier ones."""
+        queue: BoundedQueue[_T] = BoundedQueue(_PAGES_AHEAD)
         self._queues.put_nowait(queue)
         return queue
 
     def finish(self, queue: BoundedQueue[_T]) -> None:
-        """End the queue, so that the one after it is read next."""
+        """Close the queue, so that the next one is read after it."""
         queue.close()
 
     async def get(self) -> _T | None:
-        """Return the next item; None at the end."""
+        """Return the next item; None after the last one."""
         while True:
             if self._current is None:
                 self._current = await self._queues.get()
@@ -126,8 +125,8 @@ class QueuePerJob(Generic[_T]):
             if item is not None:
                 return item
             self._current = None
-            self._room.release()
+            self._slots.release()
 
     def close(self) -> None:
-        """End the stream after what is in the queues."""
+        """Let `get` return None after the last item."""
         self._queues.close()

@@ -1,15 +1,14 @@
 """Lists many jobs as one stream.
 
-A fixed number of workers draw jobs from the source, one at a time, and put the pages they fetch
-into queues that the consumer reads. Everything is bounded: the jobs under way by `concurrency`, the
-waiting pages by the queues. So a slow consumer slows the fetching down.
+Up to `concurrency` workers take jobs from the source, one at a time, and put pages into bounded
+queues. The consumer reads the queues. So a slow consumer slows the workers down.
 
-A job is drawn from the source only when a worker is free to begin it. Besides the one being handed
-out, at most one and a half times `concurrency` jobs (or two, if that is more) are drawn and not yet
-handed out.
+A worker takes a job from the source only when it can start to list it. The jobs that have been
+taken but not yet yielded, except for the one being yielded, number at most 1.5 times `concurrency`,
+or 2 if that is more.
 
-A failure takes its place in the queue among the pages, so that what was fetched before it is handed
-out first. What the source raises comes last: the jobs drawn before it are listed to their end.
+The failure of a job goes through its queue like a page, so that the pages fetched before it are
+yielded first. An exception of the source ends the stream, after the jobs taken before it.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ RecordT = TypeVar("RecordT", bound=HasId)
 
 @attrs.frozen
 class JobFailure:
-    """A job that could not be listed to its end.
+    """A job that could not be listed completely.
 
     Attributes:
-        fine_tuning_job_id: The id of the job. If what the source gave has no valid id: its text,
-            cut and escaped if need be.
-        error: Why. Records that were fetched before have been handed out.
+        fine_tuning_job_id: The id of the job. If the source yielded an object without a valid id:
+            its text, at most 200 characters, with non-printable characters escaped.
+        error: The error. Records that arrived before it have been yielded.
     """
 
     fine_tuning_job_id: str
@@ -50,23 +49,22 @@ class JobFailure:
 
 
 OnError: TypeAlias = Literal["raise", "collect"] | Callable[[JobFailure], Awaitable[None] | None]
-"""What to do about a job that fails: see `AsyncCheckpoints.list_many`."""
+"""What to do if a job fails; see `AsyncCheckpoints.list_many`."""
 
 
 @attrs.frozen
 class Progress:
-    """A snapshot of how far a stream has come.
+    """A snapshot of the progress of a stream.
 
     Attributes:
-        jobs_begun: Jobs drawn from the source.
-        jobs_done: Jobs fetched to their end.
+        jobs_begun: Jobs taken from the source.
+        jobs_done: Jobs fetched completely.
         jobs_failed: Jobs that failed.
-        records: Records handed out, counted page by page.
+        records: Records yielded. A page is counted when its first record is yielded.
         requests: Requests sent, including retries.
-        retries: Requests sent again because of a failure.
-        refused: Requests that the server's rate limit refused.
-        waited: Seconds that requests waited for the server's rate limit and between retries,
-            summed.
+        retries: Retries after a failure.
+        refused: Responses with status 429.
+        waited: Total seconds that requests waited for the rate limit and between retries.
     """
 
     jobs_begun: int
@@ -80,7 +78,7 @@ class Progress:
 
 
 class FanIn(Stream, Generic[RecordT]):
-    """One stream over many jobs; made by `AsyncCheckpoints.list_many`.
+    """The checkpoints of many jobs as one stream; the result of `AsyncCheckpoints.list_many`.
 
     ::
 
@@ -90,9 +88,8 @@ class FanIn(Stream, Generic[RecordT]):
         for failure in stream.failures:
             print(failure.fine_tuning_job_id, failure.error)
 
-    It can be read once. As with a `Pager`, the iteration may be left at any moment, and ``async
-    with`` makes sure that everything is cleaned up at the end of the block. If `aclose` is called
-    while it is read, the reader gets a RuntimeError at the next step.
+    A stream can be iterated over once. As with a `Pager`, you can leave the iteration at any time;
+    ``async with`` guarantees that everything is cleaned up at the end of the block.
     """
 
     def __init__(
@@ -124,14 +121,14 @@ class FanIn(Stream, Generic[RecordT]):
 
     @property
     def failures(self) -> tuple[JobFailure, ...]:
-        """The jobs that have failed so far, with ``on_error="collect"``, in the stream's order."""
+        """The failures so far, in the order of the stream, with ``on_error="collect"``."""
         return tuple(self._failures)
 
     @property
     def progress(self) -> Progress:
-        """How far the stream has come; may be read at any time, from any task."""
+        """The progress so far; can be read at any time, from any task."""
         return Progress(
-            jobs_begun=self._source.drawn,
+            jobs_begun=self._source.taken,
             jobs_done=self._jobs_done,
             jobs_failed=self._failed,
             records=self._records,
@@ -145,18 +142,19 @@ class FanIn(Stream, Generic[RecordT]):
         """Iterate over the records of all jobs.
 
         Yields:
-            Each job's records in the server's order; those of different jobs as they come, page by
-            page. With ``ordered=True``: job after job, in the order of the source.
+            Records, page by page. Those of one job are in the server's order. The pages of
+            different jobs are in the order of arrival; with ``ordered=True``, in the order of the
+            jobs.
 
         Raises:
-            APIError: A job failed, with ``on_error="raise"``; its `fine_tuning_job_id` says which.
-            RuntimeError: The client is closed, this stream was closed, or it was read before.
-            BaseException: What the source of the jobs, an `on_error` or an `api_key` callable
-                raises.
+            APIError: A job failed, with ``on_error="raise"``; see its `fine_tuning_job_id`.
+            RuntimeError: The client or the stream is closed, or the stream was already iterated
+                over.
+            BaseException: Any exception of the source, or of an `on_error` or `api_key` callable.
         """
         if self._is_used:
             raise RuntimeError(
-                "this stream was read before, or closed; call list_many again for another"
+                "this stream was already iterated over, or closed; call list_many again"
             )
         self._is_used = True
         workers = _Workers(
@@ -169,11 +167,11 @@ class FanIn(Stream, Generic[RecordT]):
         return self._iterate(self._track(workers))
 
     async def aclose(self) -> None:
-        """Close the iteration, and wait until nothing of it is left.
+        """Close the stream.
 
-        Requests under way are cancelled, and the source is closed if it is a generator. Whoever
-        still reads from the iteration gets a RuntimeError at the next step, so that this never
-        looks like the end of the stream.
+        This cancels the requests in progress, waits until all tasks have ended, and closes the
+        source if it is a generator. The next step of the iteration raises RuntimeError, so that it
+        does not look like the end of the stream.
         """
         self._is_used = True
         await super().aclose()
@@ -191,7 +189,7 @@ class FanIn(Stream, Generic[RecordT]):
                     if workers.is_closed:
                         workers.check_open()
         finally:
-            # The traceback of a failure refers to this frame; this breaks the cycle.
+            # The traceback of a failure refers to this frame; this breaks the reference cycle.
             item = None
             await workers.aclose()
 
@@ -218,8 +216,8 @@ class FanIn(Stream, Generic[RecordT]):
                 job_id = getattr(job, "id", job)
             fetch = self._fetch_of(job_id)
         except Exception as error:
-            # No usable id. That is a failure of this job only: the source may be a file.
-            error.add_note(f"asyncckpt was about to list job {safe_text(job_id, repr)}")
+            # The id is invalid. The other jobs can still be listed.
+            error.add_note(f"asyncckpt could not list job {safe_text(job_id, repr)}")
             return _failure(job_id, error)
         walk = PageWalk(fetch, after=None, max_records=self._max_records_per_job)
         try:
@@ -233,27 +231,27 @@ class FanIn(Stream, Generic[RecordT]):
 
 
 def _failure(job_id: object, error: Exception) -> JobFailure:
-    # The frames of its traceback refer to the stream, which may keep the failure.
+    # The traceback refers to the stream, and the stream may store the failure.
     error.__traceback__ = None
     return JobFailure(safe_text(job_id), error)
 
 
 class _Stop:
-    """Marks the place in a queue where the stream ends with an exception."""
+    """Marks the position in a queue at which the stream raises its exception."""
 
 
 _Item: TypeAlias = Page[RecordT] | JobFailure | _Stop
 
 
 class _Workers(Reader, Generic[RecordT]):
-    """The workers of one iteration, and the queues that they fill.
+    """The workers of one iteration, and their queues.
 
     Args:
-        size: How many workers there may be. Each starts the next one when it begins a job.
-        source: Where they draw the jobs.
-        list_job: Puts the pages of a job into its queue; returns its failure, if it fails.
-        ordered: Whether the jobs are handed out one after another.
-        stops_at_failure: Whether the first job that fails ends the stream.
+        size: The highest number of workers. Each worker starts the next one when it takes a job.
+        source: The source of the jobs.
+        list_job: Puts the pages of a job into a queue, and returns a failure or None.
+        ordered: Whether the jobs are yielded one after the other.
+        stops_at_failure: Whether the first failure of a job ends the stream.
     """
 
     def __init__(
@@ -276,14 +274,13 @@ class _Workers(Reader, Generic[RecordT]):
         )
         self._running = 0
         self._is_stopping = False
-        self._failure: BaseException | None = None
 
     async def next_item(self) -> Page[RecordT] | JobFailure | None:
-        """Return the next page or failure; None at the end.
+        """Return the next page or failure; None after the last one.
 
         Raises:
-            RuntimeError: The stream is closed, before or while it waits for an item.
-            BaseException: Whatever ended a worker, other than the failure of a job.
+            RuntimeError: The stream is closed, also if it is closed during this call.
+            BaseException: Any exception that ended a worker, such as one of the source.
         """
         if not self._tasks:
             self.check_open()
@@ -292,33 +289,25 @@ class _Workers(Reader, Generic[RecordT]):
         self.check_open()
         if item is not None and not isinstance(item, _Stop):
             return item
-        if self._failure is None:
-            return None
-        failure, self._failure = self._failure, None
-        try:
-            raise failure
-        finally:
-            # The traceback refers to this frame; this breaks the cycle.
-            del failure
+        self._raise_failure()
+        return None
 
     async def aclose(self) -> None:
-        """Cancel all workers, wait until the last one is gone, and close the source."""
+        """Cancel all workers, wait until they have ended, and close the source."""
         self._is_stopping = True
         try:
             await super().aclose()
         finally:
-            # The traceback refers to this object; this breaks the cycle.
-            self._failure = None
             await self._source.aclose()
 
     def _start_another(self) -> None:
         if len(self._tasks) < self._size and not self._is_stopping:
             self._running += 1
             worker = self._start(self._work(), "asyncckpt-list-many")
-            # Not in the worker itself: one that is cancelled before its first step never runs.
-            worker.add_done_callback(self._count_out)
+            # A `finally` in the worker would not run if it is cancelled before its first step.
+            worker.add_done_callback(self._on_worker_done)
 
-    def _count_out(self, worker: asyncio.Task[None]) -> None:
+    def _on_worker_done(self, worker: asyncio.Task[None]) -> None:
         self._running -= 1
         if worker.cancelled():
             self._fail(asyncio.CancelledError())
@@ -326,29 +315,30 @@ class _Workers(Reader, Generic[RecordT]):
             self._queues.close()
 
     def _fail(self, failure: BaseException) -> None:
-        """Begin no further job, and end the stream with an exception; the first one counts."""
+        """Start no other job, and end the stream with the first exception passed to this method."""
         self._is_stopping = True
         if self._failure is None:
             self._failure = failure
 
     async def _work(self) -> None:
-        """List job after job until the source is exhausted."""
-        # Eager tasks begin inside `_start`: each worker would start the next one frame deeper.
+        """List one job after the other until the source is exhausted."""
+        # With eager tasks, `_start` runs the first step of a worker. Without this sleep, each
+        # worker would start the next one recursively.
         await asyncio.sleep(0)
         try:
-            while (job := await self._draw()) is not EXHAUSTED:
+            while (job := await self._take()) is not EXHAUSTED:
                 self._start_another()
                 await self._list(job)
         except asyncio.CancelledError as failure:
             self._fail(failure)
             raise
         except BaseException as failure:
-            # Also one that would end the event loop if it left this task: it is the consumer's.
+            # A KeyboardInterrupt that leaves a task ends the event loop; the consumer raises it.
             self._fail(failure)
 
-    async def _draw(self) -> object:
+    async def _take(self) -> object:
         await self._queues.admit()
-        job = EXHAUSTED if self._is_stopping else await self._source.draw()
+        job = EXHAUSTED if self._is_stopping else await self._source.take()
         return EXHAUSTED if self._is_stopping else job
 
     async def _list(self, job: object) -> None:
@@ -368,7 +358,7 @@ class _Workers(Reader, Generic[RecordT]):
             self._queues.finish(queue)
 
     def _stop(self) -> None:
-        """Begin no further job; cancel the others unless they are to be handed out before."""
+        """Start no other job, and cancel the running ones unless they come before in the order."""
         is_first, self._is_stopping = not self._is_stopping, True
         if is_first and not self._ordered:
             for worker in self._tasks - {asyncio.current_task()}:

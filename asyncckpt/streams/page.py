@@ -1,24 +1,24 @@
-"""One page of a list, and the rule by which one page leads to the next.
+"""Defines a page of a list, and the rules for requesting the next page.
 
 The API reference describes `after`, `has_more`, `first_id` and `last_id`, but not what a client
-does when they contradict each other. This is the rule here:
+should do if they contradict each other. These are the rules of this package:
 
-1. ``has_more: false`` ends the list, whatever else the page says.
-2. The next page is requested with ``after`` set to the id of the page's last record. For a page
-   without records, or whose last record has an empty id, it is the page's `last_id`.
-3. If the server leaves `has_more` out, a page without records ends the list.
-4. ``has_more: true`` with no cursor to continue with is a `PaginationError`: the list may be
-   incomplete, and to end it silently would hide that. The page itself is good, so it is handed out
-   first; the error belongs to the step after it.
-5. A page whose cursor was used before leads in a circle: `PaginationError`. This page is not handed
-   out, because it ends with a record that was handed out before. Circles are found with Brent's
-   algorithm: one cursor is kept and compared with those that follow; after 1, 2, 4, 8… pages the
-   newest takes its place. The latest two cursors are compared as well. So memory does not grow, and
-   a circle of one or two pages is noticed before any record comes twice, a longer one later.
-6. After `MAX_EMPTY_PAGES` pages in a row without records, the next step is a `PaginationError`.
+1. ``has_more: false`` ends the list, even if the page has a cursor.
+2. The cursor of the next page (`after`) is the id of the last record. If there is no record, or the
+   id is empty, it is the `last_id` of the page.
+3. If the server does not send `has_more`, a page without records ends the list.
+4. ``has_more: true`` without a cursor is a `PaginationError`, because the list may be incomplete.
+   The page itself is valid: it is returned, and the next step raises the error.
+5. A page with the same cursor as an earlier page is a `PaginationError`. The page is not returned,
+   because its last record was returned before. Brent's cycle detection finds it: one earlier cursor
+   is kept for comparison, and replaced by the newest after 1, 2, 4, 8, … pages. The last two
+   cursors are compared too. So a cycle of one or two pages is found before any record is returned
+   twice, a longer one later, and the memory is constant.
+6. After `MAX_EMPTY_PAGES` consecutive pages without records, the next step raises a
+   `PaginationError`.
 """
 
-# The functions and classes of this module share what is private to a page.
+# The functions and classes of this module use private attributes of `Page`.
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -43,49 +43,49 @@ __all__ = [
     "Page",
     "PageInfo",
     "PageWalk",
-    "cut",
     "ignore",
     "last_record",
+    "truncated",
 ]
 
 
 RecordT = TypeVar("RecordT", bound=HasId)
 
 OnWire: TypeAlias = Callable[[], None]
-"""Called when a request is on the wire, or has to wait before it can be: for its turn, a retry."""
+"""Called when a request has been sent, and also before it waits for the rate limit or a retry."""
 
 Fetch: TypeAlias = Callable[[str | None, OnWire], Awaitable["Page[RecordT]"]]
 """Fetches the page after a cursor; None is the beginning of the list."""
 
 MAX_EMPTY_PAGES: Final = 100
-"""Pages in a row that may be without records.
+"""The highest number of consecutive pages without records.
 
-A server that filters a page after it has read it may send some. A hundred of them are 10,000
-records that were filtered out, 100 to a page; a server that sends more is taken to be broken.
+A server that filters records after reading a page can send empty pages. With 100 records per page,
+100 empty pages are 10,000 filtered records; more are taken for a broken server.
 """
 
 
 def ignore() -> None:
-    """Do nothing; the `OnWire` of a request that nobody waits for."""
+    """Do nothing; an `OnWire` for callers that only wait for the response."""
 
 
 @attrs.frozen
 class PageInfo:
-    """How to request the next page: query parameters, as in the official SDK."""
+    """The query parameters of the next page, as in the official SDK."""
 
     params: Mapping[str, str]
 
 
 class LazyRecords(Generic[RecordT]):
-    """The records of a page, made when they are first asked for.
+    """The records of a page, created on first access.
 
-    What they are made of has been checked, and holds the next cursor. So the next request can be
-    sent before the records are made, and pages that wait for their turn hold no objects that
-    Python's garbage collector has to visit.
+    The parsed objects are checked, and have the ids of the records. So the next page can be
+    requested before the records are created. Pages in a queue have no objects that the garbage
+    collector must visit.
 
     Args:
-        parsed: What they are made of, in the same order and with the same ids.
-        to_records: Makes them.
+        parsed: The parsed objects, in the order of the records and with the same ids.
+        to_records: Converts them to records.
     """
 
     def __init__(
@@ -95,25 +95,25 @@ class LazyRecords(Generic[RecordT]):
     ) -> None:
         self.parsed = parsed
         self._to_records = to_records
-        self._made: list[RecordT] | None = None
+        self._records: list[RecordT] | None = None
 
-    def made(self) -> list[RecordT]:
-        """Return the records, which the first call makes."""
-        if self._made is None:
-            self.parsed = self._made = self._to_records(self.parsed)
-        return self._made
+    def get(self) -> list[RecordT]:
+        """Return the records; the first call creates them."""
+        if self._records is None:
+            self.parsed = self._records = self._to_records(self.parsed)
+        return self._records
 
     def first(self, number: int) -> list[RecordT] | LazyRecords[RecordT]:
-        """Return the first records, without making them."""
-        if self._made is not None:
-            return self._made[:number]
+        """Return the first records, without creating them."""
+        if self._records is not None:
+            return self._records[:number]
         return LazyRecords(self.parsed[:number], self._to_records)
 
     def __deepcopy__(self, memo: dict[int, object]) -> list[RecordT]:
-        return copy.deepcopy(self.made(), memo)
+        return copy.deepcopy(self.get(), memo)
 
     def __reduce__(self) -> tuple[type[list[RecordT]], tuple[list[RecordT]]]:
-        return list, (self.made(),)
+        return list, (self.get(),)
 
 
 @attrs.frozen(eq=False, repr=False, match_args=False)
@@ -121,12 +121,13 @@ class Page(Generic[RecordT]):
     """One page of a list, as the server sent it.
 
     Attributes:
-        has_more: Whether the server has more after this page; None if it did not say.
-        first_id: The id of the first record, if the server sent it.
-        last_id: The id of the last record, if the server sent it.
+        has_more: Whether there are more records after this page; None if the server did not send
+            it.
+        first_id: The id of the first record; None if the server did not send it.
+        last_id: The id of the last record; None if the server did not send it.
         object: Always ``"list"``.
-        extra: Fields of the page that this record does not name.
-        response: The response: status, headers, request id, raw bytes.
+        extra: Fields of the page that this class does not define.
+        response: The HTTP response.
         fetch: Fetches the page after a cursor.
     """
 
@@ -143,8 +144,8 @@ class Page(Generic[RecordT]):
 
     @property
     def data(self) -> list[RecordT]:
-        """The records, in the server's order; checkpoints and jobs come newest first."""
-        return self._data.made() if isinstance(self._data, LazyRecords) else self._data
+        """The records, in the server's order; OpenAI sends the newest first."""
+        return self._data.get() if isinstance(self._data, LazyRecords) else self._data
 
     def __repr__(self) -> str:
         return (
@@ -156,23 +157,23 @@ class Page(Generic[RecordT]):
         """Return whether there is a page after this one.
 
         Raises:
-            PaginationError: The server says that there is more, but sent no cursor to it.
+            PaginationError: The server says that there are more records, but sent no cursor.
         """
         return self.next_cursor() is not None
 
     def next_page_info(self) -> PageInfo | None:
-        """Return how to request the page after this one; None if there is no cursor.
+        """Return the query parameters of the page after this one; None if there is no cursor.
 
-        As in the official SDK, the last page has this as well; use `has_next_page` to tell.
+        As in the official SDK, the last page has them too: use `has_next_page` to find the end.
         """
         cursor = self._cursor()
         return None if cursor is None else PageInfo({"after": cursor})
 
     def next_cursor(self) -> str | None:
-        """Return the `after` of the next page; None if this is the last.
+        """Return the `after` of the next page; None if this is the last page.
 
         Raises:
-            PaginationError: The server says that there is more, but sent no cursor to it.
+            PaginationError: The server says that there are more records, but sent no cursor.
         """
         if self._is_last():
             return None
@@ -192,14 +193,14 @@ class Page(Generic[RecordT]):
         return self._data.parsed if isinstance(self._data, LazyRecords) else self._data
 
     async def get_next_page(self) -> Page[RecordT]:
-        """Fetch the page after this one; the page after the last one has no records.
+        """Fetch the page after this one. The page after the last one has no records.
 
         Raises:
-            RuntimeError: There is no cursor to continue with; call `has_next_page` first.
-            PaginationError: The server says that there is more, but sent no cursor to it; or the
-                next page leads to itself.
+            RuntimeError: This page has no cursor, or the client is closed.
+            PaginationError: The server says that there are more records, but sent no cursor, or the
+                next page has the same cursor.
             APIError: The request failed; see `asyncckpt.errors`.
-            Exception: What an `api_key` callable raises.
+            Exception: Any exception of an `api_key` callable.
         """
         cursor = self._cursor()
         if cursor is None:
@@ -207,21 +208,23 @@ class Page(Generic[RecordT]):
             raise RuntimeError("there is no page after this one; call page.has_next_page() first")
         following = await self.fetch(cursor)
         if following._cursor() == cursor and not following._is_last():
-            raise _circle(cursor, following.response.request)
+            raise _repeated_cursor(cursor, following.response.request)
         return following
 
     async def iter_pages(self) -> AsyncGenerator[Page[RecordT], None]:
-        """Iterate over this page and all after it, one request at a time.
+        """Iterate over this page and all later ones, without prefetching.
 
-        `Pager.pages` does the same and fetches ahead.
+        `Pager.pages` does the same with prefetching.
 
         Yields:
-            This page first, then those after it.
+            This page, then the later ones in order.
 
         Raises:
-            PaginationError: The server's cursors lead nowhere.
+            PaginationError: The server says that there are more records, but its cursors do not
+                lead to them.
             APIError: A request failed; the pages before it have been yielded.
-            Exception: What an `api_key` callable raises.
+            RuntimeError: The client is closed.
+            Exception: Any exception of an `api_key` callable.
         """
         walk = PageWalk(self._fetch_from_here, after=None, max_records=None)
         while not walk.is_over:
@@ -231,29 +234,39 @@ class Page(Generic[RecordT]):
         return self if cursor is None else await self.fetch(cursor)
 
     async def __aiter__(self) -> AsyncGenerator[RecordT, None]:
-        """Iterate over the records of this page and of all after it, as in the official SDK."""
+        """Iterate over the records of this page and all later ones, as in the official SDK.
+
+        Yields:
+            The records, in the server's order.
+
+        Raises:
+            Exception: See `iter_pages`.
+        """
         async for page in self.iter_pages():
             for record in page.data:
                 yield record
 
 
 def last_record(page: Page[RecordT]) -> HasId | None:
-    """Return something with the id of the page's last record, without making records."""
+    """Return the last record of a page, or the parsed object that becomes it."""
     parsed = page._parsed()
     return parsed[-1] if parsed else None
 
 
-def cut(page: Page[RecordT], most: int | None) -> Page[RecordT]:
-    """Return the page with at most this many records, without making them; None for all."""
+def truncated(page: Page[RecordT], max_records: int | None) -> Page[RecordT]:
+    """Return the page with its first `max_records` records only; None for all.
+
+    This does not create the records.
+    """
     parsed, data = page._parsed(), page._data
-    if most is None or len(parsed) <= most:
+    if max_records is None or len(parsed) <= max_records:
         return page
-    first = data.first(most) if isinstance(data, LazyRecords) else data[:most]
-    return attrs.evolve(page, data=first, has_more=True, last_id=parsed[most - 1].id)
+    first = data.first(max_records) if isinstance(data, LazyRecords) else data[:max_records]
+    return attrs.evolve(page, data=first, has_more=True, last_id=parsed[max_records - 1].id)
 
 
 class PageWalk(Generic[RecordT]):
-    """One pass through a list, page by page, by the rule in this module's docstring.
+    """Fetches the pages of a list one after the other, by the rules in this module's docstring.
 
     Args:
         fetch: Fetches the page after a cursor.
@@ -261,7 +274,7 @@ class PageWalk(Generic[RecordT]):
         max_records: Stop after this many records; None for no limit.
 
     Attributes:
-        is_over: Whether there is no further page.
+        is_over: Whether the last page has been fetched.
     """
 
     def __init__(
@@ -270,51 +283,52 @@ class PageWalk(Generic[RecordT]):
         self.is_over = False
         self._fetch = fetch
         self._cursor = after
-        self._left = max_records
-        self._circles = _CircleCheck(after)
+        self._records_left = max_records
+        self._cycle_detector = _CycleDetector(after)
         self._empty_pages = 0
-        self._dead_end: Callable[[], PaginationError] | None = None
+        self._new_error: Callable[[], PaginationError] | None = None
 
     async def next_page(self, on_wire: OnWire) -> Page[RecordT]:
-        """Fetch the next page, cut to what is left of `max_records`.
+        """Fetch the next page, truncated to the records left of `max_records`.
 
         Raises:
-            PaginationError: The page before gave no way on, or this one leads in a circle.
-            Exception: Whatever `fetch` raises.
+            PaginationError: See the rules 4, 5 and 6.
+            Exception: Any exception of `fetch`.
         """
-        if self._dead_end is not None:
-            raise self._dead_end()
+        if self._new_error is not None:
+            raise self._new_error()
         page = await self._fetch(self._cursor, on_wire)
         has_more = not page._is_last()
         if has_more:
             self._follow(page)
-        if self._left is not None:
-            page = cut(page, self._left)
-            self._left -= len(page._parsed())
-        self.is_over = not has_more or self._left == 0
+        if self._records_left is not None:
+            page = truncated(page, self._records_left)
+            self._records_left -= len(page._parsed())
+        self.is_over = not has_more or self._records_left == 0
         return page
 
     def _follow(self, page: Page[RecordT]) -> None:
-        """Set the cursor of the next page, or what is wrong with it."""
+        """Set the cursor for the next step, or the error that it raises."""
         self._cursor = cursor = page._cursor()
         if cursor is None:
-            self._dead_end = functools.partial(_no_cursor, page.response.request)
+            self._new_error = functools.partial(_no_cursor, page.response.request)
             return
-        if self._circles.is_closed_by(cursor):
-            raise _circle(cursor, page.response.request)
+        if self._cycle_detector.is_repeated(cursor):
+            raise _repeated_cursor(cursor, page.response.request)
         if page._parsed():
             self._empty_pages = 0
             return
         self._empty_pages += 1
         if self._empty_pages == MAX_EMPTY_PAGES:
-            self._dead_end = functools.partial(_too_many_empty_pages, cursor, page.response.request)
+            request = page.response.request
+            self._new_error = functools.partial(_too_many_empty_pages, cursor, request)
 
 
-class _CircleCheck:
-    """Notices, by Brent's algorithm, when the cursors of one list go in a circle.
+class _CycleDetector:
+    """Detects a cycle in the cursors of a list, with Brent's algorithm.
 
     Args:
-        after: The cursor that the first page is requested with; None for the beginning.
+        after: The cursor of the first request; None for the beginning.
     """
 
     def __init__(self, after: str | None) -> None:
@@ -323,8 +337,8 @@ class _CircleCheck:
         self._pages = 1
         self._until_replaced = 1
 
-    def is_closed_by(self, cursor: str) -> bool:
-        """Compare a new cursor with those that are kept, and keep it."""
+    def is_repeated(self, cursor: str) -> bool:
+        """Return whether a new cursor equals one of those kept for comparison, and keep it."""
         if cursor == self._kept or cursor in self._last_two:
             return True
         self._last_two = (self._last_two[1], cursor)
@@ -338,16 +352,16 @@ class _CircleCheck:
 
 def _no_cursor(request: Request) -> PaginationError:
     return PaginationError(
-        "The server says has_more, but sent no id to continue after; the list may be incomplete",
+        "The server sent has_more, but no id to continue after; the list may be incomplete",
         cursor=None,
         request=request,
     )
 
 
-def _circle(cursor: str, request: Request) -> PaginationError:
+def _repeated_cursor(cursor: str, request: Request) -> PaginationError:
     return PaginationError(
-        f"The server's pages go in a circle: cursor {safe_text(cursor, repr)} came back with "
-        "has_more; the records after it cannot be reached",
+        f"The server's pages repeat: it sent cursor {safe_text(cursor, repr)} again, with "
+        "has_more; the list may be incomplete",
         cursor=cursor,
         request=request,
     )
@@ -355,8 +369,8 @@ def _circle(cursor: str, request: Request) -> PaginationError:
 
 def _too_many_empty_pages(cursor: str, request: Request) -> PaginationError:
     return PaginationError(
-        f"The server sent {MAX_EMPTY_PAGES} pages in a row without records, and says has_more at "
-        f"cursor {safe_text(cursor, repr)}; the list may be incomplete",
+        f"The server sent {MAX_EMPTY_PAGES} consecutive pages without records, but with has_more; "
+        f"the last cursor is {safe_text(cursor, repr)}; the list may be incomplete",
         cursor=cursor,
         request=request,
     )

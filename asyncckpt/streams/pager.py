@@ -1,11 +1,12 @@
-"""Hands out one page's records while the next page is already under way.
+"""Yields the records of one page while the next page is being fetched.
 
-The pages of an iteration are fetched by one task, which its reader owns.
+One task fetches the pages of an iteration. The reader of the iteration owns it.
 
-With ``prefetch=1`` this is the order: page 1 arrives; the request for page 2 is sent; page 1 is
-handed out. So even a consumer that never awaits anything, and thus never lets the event loop run,
-overlaps its work with the server's. A prefetch is counted in pages here, not in records as in the
-cursors of asyncpg.
+With ``prefetch=1`` the order is: page 1 arrives, the request for page 2 is sent, the records of
+page 1 are yielded. The request is sent first because a consumer that awaits nothing does not let
+the event loop run. So the server works on page 2 while such a consumer processes page 1.
+
+`prefetch` is a number of pages, unlike the `prefetch` of asyncpg's cursors, which counts records.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Generic, TypeVar
 
 from asyncckpt.options import check_count, check_cursor
 from asyncckpt.records.base import HasId
-from asyncckpt.streams.page import Fetch, Page, PageWalk, cut, ignore, last_record
+from asyncckpt.streams.page import Fetch, Page, PageWalk, ignore, last_record, truncated
 from asyncckpt.streams.stream import Reader, Stream
 
 __all__ = ["Pager"]
@@ -26,9 +27,9 @@ RecordT = TypeVar("RecordT", bound=HasId)
 
 
 class Pager(Stream, Generic[RecordT]):
-    """A list of the API that is not requested yet: iterate over it, or await it.
+    """A list of the API: iterate over it, or await its first page.
 
-    Nothing is sent until it is used, and each use starts again from `after`::
+    Nothing is sent until the pager is used. Each use starts again from `after`::
 
         async for checkpoint in pager:
             ...  # every record
@@ -39,13 +40,13 @@ class Pager(Stream, Generic[RecordT]):
             async for checkpoint in pager:
                 break
 
-    An iteration may be left at any moment, by break, exception, cancellation or timeout: the
-    request under way is cancelled and its connection freed. For ``break`` that happens as soon as
-    Python drops the iteration, which is at once unless something still refers to it; ``async with``
-    makes it certain.
+    You can leave an iteration at any time, by break, exception, cancellation or timeout. This
+    cancels the request in progress and releases its connection. After ``break``, it happens when
+    Python deletes the iterator, which is at once if nothing else refers to it; ``async with``
+    guarantees it.
 
-    `aclose` and the end of an ``async with`` block close the iterations begun so far: whoever still
-    reads from one gets a RuntimeError at the next step. Iterations begun later are not affected.
+    `aclose` and the end of an ``async with`` block close the iterations started so far: their next
+    step raises RuntimeError. Later iterations are not affected.
     """
 
     def __init__(
@@ -57,19 +58,19 @@ class Pager(Stream, Generic[RecordT]):
         prefetch: int = 1,
         max_records: int | None = None,
     ) -> None:
-        """Made by the `list` methods of the resources; may be made for any other `Fetch`.
+        """Create a pager. The `list` methods of the resources do this.
 
         Args:
             fetch: Fetches the page after a cursor.
-            fetch_one: Fetches the one page that is awaited; default: `fetch`.
+            fetch_one: Fetches the page for `await`; default: `fetch`.
             after: Start after the record with this id; default: from the beginning.
-            prefetch: How many pages to have ready or under way beyond the one in use; default 1,
-                0 fetches a page only when it is wanted.
-            max_records: Stop after this many records, and fetch no page that would only hold later
-                ones; default: no limit.
+            prefetch: The number of pages to fetch ahead of the current one; default 1; 0 turns
+                prefetching off.
+            max_records: Stop after this many records, and request no page beyond them; default: no
+                limit.
 
         Raises:
-            TypeError: An argument is of the wrong type.
+            TypeError: An argument has the wrong type.
             ValueError: `prefetch` is negative, `max_records` is below 1, or `after` is empty.
         """
         super().__init__()
@@ -86,34 +87,39 @@ class Pager(Stream, Generic[RecordT]):
 
     @property
     def cursor(self) -> str | None:
-        """The `after` that continues after the last record handed out; None at the beginning."""
+        """The `after` for a new list that continues after the last record yielded.
+
+        It is the `after` of this pager before the first record; None is the beginning of the list.
+        """
         return self._after if self._last_record is None else self._last_record.id
 
     def __aiter__(self) -> AsyncGenerator[RecordT, None]:
-        """Iterate over all records, page after page, fetching ahead.
+        """Iterate over all records, and prefetch pages.
 
         Yields:
-            The records in the server's order; checkpoints and jobs come newest first.
+            The records, in the server's order; OpenAI sends the newest first.
 
         Raises:
             APIError: A page could not be fetched; all records before it have been yielded.
-            PaginationError: The server's cursors lead nowhere.
-            RuntimeError: The client is closed, or this iteration was.
-            Exception: What an `api_key` callable raises.
+            PaginationError: The server says that there are more records, but its cursors do not
+                lead to them.
+            RuntimeError: The client or this iteration is closed.
+            Exception: Any exception of an `api_key` callable.
         """
         return self._iterate_records(self._new_reader())
 
     def pages(self) -> AsyncGenerator[Page[RecordT], None]:
-        """Iterate over the pages, fetching ahead.
+        """Iterate over the pages, and prefetch them.
 
         Yields:
-            The pages in order. With `max_records`, the last one is cut to that many records.
+            The pages, in order. With `max_records`, the last page is truncated.
 
         Raises:
             APIError: A page could not be fetched; all pages before it have been yielded.
-            PaginationError: The server's cursors lead nowhere.
-            RuntimeError: The client is closed, or this iteration was.
-            Exception: What an `api_key` callable raises.
+            PaginationError: The server says that there are more records, but its cursors do not
+                lead to them.
+            RuntimeError: The client or this iteration is closed.
+            Exception: Any exception of an `api_key` callable.
         """
         return self._iterate_pages(self._new_reader())
 
@@ -121,18 +127,17 @@ class Pager(Stream, Generic[RecordT]):
         """Fetch the first page.
 
         Returns:
-            The page. It can fetch the next one, and that is also when a cursor that leads nowhere
-            is an error.
+            The page; `Page.get_next_page` fetches the next one.
 
         Raises:
             APIError: The page could not be fetched.
             RuntimeError: The client is closed.
-            Exception: What an `api_key` callable raises.
+            Exception: Any exception of an `api_key` callable.
         """
         return self._first_page().__await__()
 
     async def _first_page(self) -> Page[RecordT]:
-        page = cut(await self._fetch_one(self._after, ignore), self._max_records)
+        page = truncated(await self._fetch_one(self._after, ignore), self._max_records)
         self._last_record = last_record(page)
         return page
 
@@ -165,11 +170,11 @@ class Pager(Stream, Generic[RecordT]):
 
 
 class _PageReader(Reader, Generic[RecordT]):
-    """Reads pages ahead of one consumer.
+    """Fetches pages ahead of one consumer.
 
-    Its task may have sent as many requests as the consumer has asked for pages, and `prefetch`
-    more. A page is handed over when it is there *and* the task has done all that it may: sent the
-    next request, or found that it must wait.
+    If the consumer has called `next_page` n times, the task may send n + `prefetch` requests.
+    `next_page` returns a page when it has arrived *and* the task can do no more for now: it has
+    sent the next request, which must wait for the server, or it may not send another.
     """
 
     def __init__(self, walk: PageWalk[RecordT], prefetch: int) -> None:
@@ -177,62 +182,56 @@ class _PageReader(Reader, Generic[RecordT]):
         self._walk = walk
         self._prefetch = prefetch
         self._ready: deque[Page[RecordT]] = deque()
-        self._failure: BaseException | None = None
-        self._asked = 0
+
+        self._wanted = 0
         self._sent = 0
-        self._settled = False
-        self._page_wanted = _Signal()
-        self._page_there = _Signal()
+        self._is_idle = False
+        self._task_signal = _Signal()
+        self._consumer_signal = _Signal()
         self._task: asyncio.Task[None] | None = None
 
     async def next_page(self) -> Page[RecordT] | None:
-        """Return the next page; None at the end of the list.
+        """Return the next page; None after the last one.
 
         Raises:
-            RuntimeError: The reader is closed, before or while it waits for the page.
-            BaseException: Whatever kept the page from coming.
+            RuntimeError: The reader is closed, also if it is closed during this call.
+            BaseException: Any exception of the walk.
         """
-        self._asked += 1
+        self._wanted += 1
         if self._task is None:
             self.check_open()
             self._task = self._start(self._read(), "asyncckpt-prefetch")
-            # A task that is cancelled before its first step never gets to settle by itself.
-            self._task.add_done_callback(lambda _: self._settle())
-        elif self._page_wanted.is_awaited and self._may_send():
-            self._settled = False
-            self._page_wanted.set()
+            # A `finally` in the task would not run if it is cancelled before its first step.
+            self._task.add_done_callback(lambda _: self._set_idle())
+        elif self._task_signal.is_awaited and self._may_send():
+            self._is_idle = False
+            self._task_signal.set()
         task = self._task
-        while not (self._settled and self._ready) and not task.done():
-            await self._page_there.wait()
+        while not (self._is_idle and self._ready) and not task.done():
+            await self._consumer_signal.wait()
         self.check_open()
         if self._ready:
             return self._ready.popleft()
-        # If somebody else cancelled the task, this raises CancelledError.
+        # This raises CancelledError if other code has cancelled the task.
         await task
-        if self._failure is None:
-            return None
-        failure, self._failure = self._failure, None
-        try:
-            raise failure
-        finally:
-            # The traceback refers to this frame; this breaks the cycle.
-            del failure
+        self._raise_failure()
+        return None
 
     async def aclose(self) -> None:
-        """Cancel what is under way, and wait until it is gone."""
+        """Cancel the task, and wait until it has ended."""
         try:
             await super().aclose()
         finally:
             self._ready.clear()
-            # Their tracebacks refer to this object; this breaks the cycles.
-            self._task = self._failure = None
+            # Its traceback refers to this object; this breaks the reference cycle.
+            self._task = None
 
     def _may_send(self) -> bool:
-        return self._sent < self._asked + self._prefetch
+        return self._sent < self._wanted + self._prefetch
 
-    def _settle(self) -> None:
-        self._settled = True
-        self._page_there.set()
+    def _set_idle(self) -> None:
+        self._is_idle = True
+        self._consumer_signal.set()
 
     async def _read(self) -> None:
         try:
@@ -240,23 +239,23 @@ class _PageReader(Reader, Generic[RecordT]):
         except asyncio.CancelledError:
             raise
         except BaseException as failure:
-            # Also one that would end the event loop if it left this task: it is the consumer's.
+            # A KeyboardInterrupt that leaves a task ends the event loop; the consumer raises it.
             self._failure = failure
         finally:
-            self._settle()
+            self._set_idle()
 
     async def _read_pages(self) -> None:
         while not self._walk.is_over and not self.is_closed:
             if not self._may_send():
-                self._settle()
-                await self._page_wanted.wait()
-            self._settled = False
+                self._set_idle()
+                await self._task_signal.wait()
+            self._is_idle = False
             self._sent += 1
-            self._ready.append(await self._walk.next_page(self._settle))
+            self._ready.append(await self._walk.next_page(self._set_idle))
 
 
 class _Signal:
-    """Wakes one waiter; setting it when nobody waits does nothing."""
+    """Wakes one waiting task; `set` does nothing if no task is waiting."""
 
     def __init__(self) -> None:
         self._waiter: asyncio.Future[None] | None = None

@@ -1,4 +1,4 @@
-"""Draws jobs from whatever a caller gives."""
+"""Takes jobs from an iterable or async iterable."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ from asyncckpt.records.base import HasId
 __all__ = ["EXHAUSTED", "JobSource", "Jobs"]
 
 Jobs: TypeAlias = Iterable[str | HasId] | AsyncIterable[str | HasId]
-"""Where the jobs come from: ids or records of them, from anything that can be iterated over."""
+"""The jobs to list: ids or records, from any iterable or async iterable."""
 
 EXHAUSTED: Final = object()
-"""What is drawn when there are no more jobs."""
+"""Returned by `JobSource.take` if there are no more jobs."""
 
 
 class JobSource:
-    """Draws jobs one at a time, whoever asks: an async iterator cannot be asked twice at once.
+    """Takes jobs one at a time, also if several tasks take them at once.
+
+    The lock is needed because an async generator does not allow two `anext` calls at a time.
 
     Args:
-        jobs: The jobs; nothing is drawn yet.
+        jobs: The jobs.
 
     Attributes:
-        drawn: How many jobs have been drawn.
+        taken: The number of jobs taken so far.
 
     Raises:
         TypeError: `jobs` is a single id, or cannot be iterated over.
@@ -40,38 +42,38 @@ class JobSource:
     def __init__(self, jobs: Jobs) -> None:
         if isinstance(jobs, str | bytes) or not isinstance(jobs, Iterable | AsyncIterable):
             raise TypeError(
-                "jobs must be several: ids or FineTuningJob records from an iterable or async "
-                f"iterable, not {type(jobs).__name__}; for a single job use list()"
+                "jobs must be an iterable or async iterable of ids or FineTuningJob records, not "
+                f"{type(jobs).__name__}; for a single job use list()"
             )
-        self.drawn = 0
+        self.taken = 0
         self._jobs = jobs
         self._iterator: Iterator[object] | AsyncIterator[object] | None = None
         self._lock = asyncio.Lock()
         self._is_exhausted = False
 
-    async def draw(self) -> object:
+    async def take(self) -> object:
         """Return the next job, or `EXHAUSTED`.
 
         Raises:
-            BaseException: Whatever the source raises. It is exhausted then.
+            BaseException: Any exception of the iterator; the source is exhausted afterwards.
         """
         async with self._lock:
             if self._is_exhausted:
                 return EXHAUSTED
-            # Whatever comes now other than a job, the source is not asked again: one like a queue
-            # would wait for ever.
+            # After its end or an exception, the iterator is not called again: one that reads from
+            # a queue would wait forever.
             self._is_exhausted = True
             job = await self._next()
             if job is not EXHAUSTED:
                 self._is_exhausted = False
-                self.drawn += 1
+                self.taken += 1
             return job
 
     async def _next(self) -> object:
         if self._iterator is None:
             jobs = self._jobs
             self._iterator = aiter(jobs) if isinstance(jobs, AsyncIterable) else iter(jobs)
-        # Each kind has its own signal of the end; that of the other kind is an error.
+        # A StopAsyncIteration from a synchronous iterator is an error, not its end.
         if not isinstance(self._iterator, AsyncIterator):
             return next(self._iterator, EXHAUSTED)
         try:
@@ -80,14 +82,15 @@ class JobSource:
             return EXHAUSTED
 
     async def aclose(self) -> None:
-        """Close the source's own iteration, if it has begun and can be closed."""
+        """Close the iterator if it is a generator that has been started."""
         iterator: object = self._iterator
         async with self._lock:
             if isinstance(iterator, Generator):
                 iterator.close()
             elif isinstance(iterator, AsyncGenerator):
-                # An event loop that ends closes all async generators side by side, and takes one
-                # that is being closed already for an error. After a turn, it has begun to.
+                # At its end, an event loop closes all async generators concurrently, and closing
+                # one twice is an error. After one iteration of the loop, `ag_running` tells whether
+                # the loop is closing this one.
                 try:
                     await asyncio.sleep(0)
                 finally:

@@ -1,11 +1,11 @@
-"""The base class of all streams, and what does the work of one iteration in the background.
+"""Provides the base classes of streams and of the background work of an iteration.
 
-An iteration is an async generator, which reads from a `Reader`. The reader owns the tasks that
-fetch ahead. A stream keeps track of the readers of its iterations and can close them from outside.
-It never closes the generators themselves: Python reports a closed generator as exhausted, so a
-consumer would take the closing for the end of the list. And a generator can be closed only once at
-a time: when an event loop ends it closes all of them side by side, and one that is being closed
-elsewhere is an error to it.
+An iteration is an async generator that reads from a `Reader`. The reader owns the tasks that fetch
+ahead. A stream keeps track of the readers of its iterations, and `aclose` closes them.
+
+`aclose` does not close the generators themselves, for two reasons. A closed generator looks
+exhausted, so a consumer would mistake the closing for the end of the list. And closing a generator
+twice at the same time is an error, but an event loop closes all async generators when it ends.
 """
 
 from __future__ import annotations
@@ -34,25 +34,41 @@ class Reader:
     def __init__(self) -> None:
         self.is_closed = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
 
     def check_open(self) -> None:
-        """Check that the iteration was not closed.
+        """Check that the iteration is not closed.
 
         Raises:
-            RuntimeError: It was.
+            RuntimeError: It is closed.
         """
         if self.is_closed:
             raise RuntimeError(
-                "this iteration was closed before it came to the end of the list: by aclose(), or "
-                "at the end of an `async with` block"
+                "this iteration was closed before the end of the list: by aclose(), or at the end "
+                "of an `async with` block"
             )
 
     async def aclose(self) -> None:
-        """Cancel what is under way, and wait until it is gone."""
+        """Cancel the tasks, and wait until they have ended."""
         self.is_closed = True
-        await cancel_and_wait(self._tasks)
-        # The traceback of a task's exception refers to this object; this breaks the cycle.
-        self._tasks.clear()
+        try:
+            await cancel_and_wait(self._tasks)
+            # The tracebacks of the tasks and of the failure refer to this object; clearing both
+            # breaks the reference cycles. If the caller is one of the tasks, the wait raises
+            # CancelledError, and the tasks are kept, so that another call can wait for the caller.
+            self._tasks.clear()
+        finally:
+            self._failure = None
+
+    def _raise_failure(self) -> None:
+        """Raise the exception that ended the background work, if there is one."""
+        failure, self._failure = self._failure, None
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            # The traceback refers to this frame; this breaks the reference cycle.
+            del failure
 
     def _start(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
@@ -61,15 +77,15 @@ class Reader:
 
 
 class Stream:
-    """A source of records whose iterations can be closed from outside."""
+    """Base class of an async iterable whose iterations can be closed with `aclose`."""
 
     def __init__(self) -> None:
-        # The generator of an iteration holds its reader. Held weakly here, so that an iteration
-        # that is dropped ends at once.
+        # The generator of an iteration refers to its reader. With strong references here, a dropped
+        # iteration would not end until the stream is closed.
         self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
 
     async def __aenter__(self) -> Self:
-        """Enter a block; at its end, every iteration begun in it is closed."""
+        """Return the stream itself."""
         return self
 
     async def __aexit__(
@@ -78,14 +94,15 @@ class Stream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close all iterations; requests under way are cancelled."""
+        """Close all iterations, and cancel their requests in progress."""
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all iterations begun so far, and wait until nothing of them is left.
+        """Close all iterations started so far.
 
-        Requests under way are cancelled. Whoever still reads from such an iteration gets a
-        RuntimeError at the next step, so that this never looks like the end of the list.
+        This cancels their requests in progress, and waits until all tasks have ended. The next step
+        of a closed iteration raises RuntimeError, so that it does not look like the end of the
+        list.
         """
         async with AsyncExitStack() as stack:
             for reader in self._readers:

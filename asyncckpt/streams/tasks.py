@@ -1,4 +1,4 @@
-"""Ends tasks: cancels them and waits."""
+"""Cancels tasks and waits for them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Iterable
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel tasks and wait until the last one is done.
+    """Cancel tasks, and wait until all of them are done.
 
-    A caller that is cancelled while it waits keeps waiting, so that no task is left behind, and
-    gets its CancelledError afterwards. A task that cancels itself this way does not wait for
-    itself.
+    If the caller is cancelled meanwhile, it still waits for all tasks, and then raises
+    CancelledError. If the caller is one of the tasks, it does not wait for itself.
 
     Raises:
         asyncio.CancelledError: The caller was cancelled.
@@ -23,7 +22,7 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
     cancelled: asyncio.CancelledError | None = None
     while running:
         try:
-            # Unlike `await task`, this raises CancelledError for the caller's cancellation only.
+            # Unlike `await task`, this raises CancelledError only if the caller is cancelled.
             _, running = await asyncio.wait(running)
         except asyncio.CancelledError as error:
             cancelled = error

@@ -1,4 +1,4 @@
-"""Shows what a server or a caller gave, in text that is short and printable."""
+"""Converts untrusted objects to short, printable text."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ _MAX_CHARACTERS: Final = 200
 
 
 def safe_text(value: object, convert: Callable[[object], str] = str) -> str:
-    """Convert an object to text for an error message, whatever the object does.
+    """Convert an object to text for an error message.
+
+    This never fails: if `convert` raises an exception, the result is the default representation.
 
     Args:
-        value: Anything, also an object whose own methods raise.
-        convert: `str`, or `repr`.
+        value: Any object.
+        convert: `str` or `repr`.
 
     Returns:
-        The converted text if it is printable and at most 200 characters long. Otherwise it is cut
-        after 200 characters, and characters that are not printable are escaped.
+        The text, cut after 200 characters, with non-printable characters escaped.
     """
     try:
         text = convert(value)
     except Exception:
         text = object.__repr__(value)
-    # Of a subclass of str, not even the length can be trusted.
+    # The result may be a subclass of str that overrides any method.
     text = str.__str__(text)
     if len(text) <= _MAX_CHARACTERS and text.isprintable():
         return text

@@ -228,7 +228,7 @@ class TestFollowing:
         async def fetch(cursor: str) -> Page[Item]:
             return page("ab")
 
-        with pytest.raises(PaginationError, match="circle") as caught:
+        with pytest.raises(PaginationError, match="pages repeat") as caught:
             await attrs.evolve(page("ab"), fetch=fetch).get_next_page()
         assert caught.value.cursor == "b"
 
@@ -284,7 +284,7 @@ class TestEmptyPages:  # rule 6
         walk = walk_over(self.pages(*[False] * (MAX_EMPTY_PAGES + 5)))
         for _ in range(MAX_EMPTY_PAGES):
             assert (await walk.next_page(ignore)).data == []
-        with pytest.raises(PaginationError, match=f"{MAX_EMPTY_PAGES} pages in a row") as caught:
+        with pytest.raises(PaginationError, match=f"{MAX_EMPTY_PAGES} consecutive pages") as caught:
             await walk.next_page(ignore)
         assert caught.value.request is RESPONSE.request
 

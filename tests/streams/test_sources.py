@@ -32,15 +32,15 @@ KINDS = pytest.mark.parametrize("kind", [now, later])
 @KINDS
 async def test_jobs_are_drawn_in_order_until_there_are_none(kind: Any) -> None:
     source = JobSource(kind("abc", []))
-    assert source.drawn == 0
-    assert [await source.draw() for _ in range(5)] == ["a", "b", "c", EXHAUSTED, EXHAUSTED]
-    assert source.drawn == 3
+    assert source.taken == 0
+    assert [await source.take() for _ in range(5)] == ["a", "b", "c", EXHAUSTED, EXHAUSTED]
+    assert source.taken == 3
 
 
 @KINDS
 async def test_several_may_draw_at_once(kind: Any) -> None:
     source = JobSource(kind("abcdef", []))
-    drawn = await asyncio.gather(*(source.draw() for _ in range(6)))
+    drawn = await asyncio.gather(*(source.take() for _ in range(6)))
     assert sorted(map(str, drawn)) == list("abcdef")
 
 
@@ -59,10 +59,10 @@ class Failing:
 async def test_a_source_that_failed_is_not_asked_again() -> None:
     failing = Failing()
     source = JobSource(failing)
-    drawn = await asyncio.gather(*(source.draw() for _ in range(3)), return_exceptions=True)
+    drawn = await asyncio.gather(*(source.take() for _ in range(3)), return_exceptions=True)
     assert isinstance(drawn[0], LookupError)
     assert drawn[1:] == [EXHAUSTED, EXHAUSTED]
-    assert (failing.asked, source.drawn) == (1, 0)
+    assert (failing.asked, source.taken) == (1, 0)
 
 
 async def test_an_async_source_that_raises_stop_iteration_has_not_ended() -> None:
@@ -74,7 +74,7 @@ async def test_an_async_source_that_raises_stop_iteration_has_not_ended() -> Non
             raise StopIteration("mine")
 
     with pytest.raises(RuntimeError, match="raised StopIteration"):
-        await JobSource(Odd()).draw()
+        await JobSource(Odd()).take()
 
 
 async def test_what_iter_raises_is_raised() -> None:
@@ -83,7 +83,7 @@ async def test_what_iter_raises_is_raised() -> None:
             raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        await JobSource(Broken()).draw()
+        await JobSource(Broken()).take()
 
 
 @KINDS
@@ -92,7 +92,7 @@ async def test_a_generator_that_has_begun_is_closed(kind: Any, drawn: int) -> No
     closed: list[bool] = []
     source = JobSource(kind("abc", closed))
     for _ in range(drawn):
-        await source.draw()
+        await source.take()
     await asyncio.gather(source.aclose(), source.aclose())
     assert closed == [True]
 
@@ -111,13 +111,13 @@ async def test_a_generator_that_is_being_closed_elsewhere_is_left_alone() -> Non
     closed: list[bool] = []
     jobs: Any = later("abc", closed)
     source = JobSource(jobs)
-    await source.draw()
+    await source.take()
     # As an event loop does at its end; whichever comes first.
     await asyncio.gather(source.aclose(), jobs.aclose())
     assert closed == [True]
     others: Any = later("abc", closed)
     source = JobSource(others)
-    await source.draw()
+    await source.take()
     await asyncio.gather(others.aclose(), source.aclose())
     assert closed == [True, True]
 
@@ -134,7 +134,7 @@ async def test_a_generator_is_closed_even_if_the_closing_is_cancelled(turns: int
             await asyncio.sleep(0)
 
     source = JobSource(jobs())
-    await source.draw()
+    await source.take()
     closing = asyncio.create_task(source.aclose())
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -145,5 +145,5 @@ async def test_a_generator_is_closed_even_if_the_closing_is_cancelled(turns: int
 
 @pytest.mark.parametrize("jobs", ["ftjob-1", b"ftjob-1", 7, None, object()])
 def test_jobs_must_be_several(jobs: Any) -> None:
-    with pytest.raises(TypeError, match="jobs must be several"):
+    with pytest.raises(TypeError, match="jobs must be an iterable"):
         JobSource(jobs)

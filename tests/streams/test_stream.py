@@ -75,7 +75,7 @@ async def test_an_open_reader_passes_the_check_and_a_closed_one_does_not() -> No
     reader = Counter("a", [])
     reader.check_open()
     await reader.aclose()
-    with pytest.raises(RuntimeError, match="closed before it came to the end"):
+    with pytest.raises(RuntimeError, match="closed before the end of the list"):
         reader.check_open()
 
 
