@@ -86,8 +86,8 @@ class AsyncClient:
             async for checkpoint in client.fine_tuning.jobs.checkpoints.list("ftjob-abc123"):
                 print(checkpoint.id, checkpoint.metrics.full_valid_loss)
 
-    It may be created anywhere, also outside of an event loop: connections are opened when they are
-    first needed. It may be used under one event loop after another, but not under two at a time.
+    A client can be created outside of an event loop. It can be used in several event loops, one
+    after the other, but not in two at the same time.
     """
 
     def __init__(

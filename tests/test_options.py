@@ -112,7 +112,7 @@ class TestChecks:
         check_count("limit", 1, least=1)
         with pytest.raises(ValueError, match="^limit must be at least 1, not 0$"):
             check_count("limit", 0, least=1)
-        with pytest.raises(TypeError, match="^limit must be a whole number, not bool$"):
+        with pytest.raises(TypeError, match="^limit must be an integer, not bool$"):
             check_count("limit", True, least=1)
 
     def test_number(self) -> None:

@@ -1,10 +1,10 @@
-"""What all records share: frozen attrs classes with slots.
+"""Defines the base class of all records, and the types they share.
 
-Names, types and meaning follow the API reference's fine-tuning objects. A field that the API calls
-optional, or may send as ``null``, can be None here. A field that this version does not know is kept
-in the `.extra` of its object.
+A record is a frozen attrs class with slots. Its fields have the names, types and meaning of the
+fine-tuning objects in the API reference. A field that the API calls optional, or may send as
+``null``, can be None. A field that this version does not know is kept in `.extra`.
 
-Records compare by all their fields and hash by those that cannot change.
+Records compare by all fields. They hash by all fields except dicts and lists.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ __all__ = ["Extra", "HasId", "ListBody", "Record", "as_datetime", "extra_field"]
 
 
 class Extra(dict[str, builtins.object]):
-    """The fields of an API object that its record does not name, as a dict that cannot change."""
+    """An immutable dict of the fields of an API object that its record class does not define."""
 
     __slots__ = ()
 
     def _refuse(self, *_: builtins.object, **__: builtins.object) -> NoReturn:
-        msg = "the extra fields of a record cannot be changed; attrs.evolve() makes a changed copy"
+        msg = "the extra fields of a record cannot be changed; use attrs.evolve() to make a copy"
         raise TypeError(msg)
 
-    if not TYPE_CHECKING:  # type checkers see a dict, which it is for reading
+    if not TYPE_CHECKING:  # a type checker would reject the narrower signatures
         __setitem__ = __delitem__ = __ior__ = _refuse
         clear = pop = popitem = setdefault = update = _refuse
 
@@ -37,7 +37,7 @@ class Extra(dict[str, builtins.object]):
 
 
 NO_EXTRA: Final = Extra()
-"""Shared by all records without unknown fields, which is nearly all."""
+"""Shared by all records without unknown fields, to save memory."""
 
 
 def _frozen_extra(fields: Mapping[str, builtins.object]) -> Extra:
@@ -45,11 +45,12 @@ def _frozen_extra(fields: Mapping[str, builtins.object]) -> Extra:
 
 
 def extra_field() -> Extra:
-    """Return the attrs field that keeps unknown fields, for your own record classes.
+    """Return an attrs field that keeps unknown fields, for your own record classes.
+
+    `asyncckpt.converter` stores unknown keys in the field, and writes them back.
 
     Returns:
-        A field to assign to ``extra: Extra``; the name must be ``extra``. `asyncckpt.converter`
-        then keeps unknown keys in it, and writes them back.
+        The field. Assign it as ``extra: Extra = extra_field()``; the name must be ``extra``.
     """
     field: Extra = attrs.field(default=NO_EXTRA, converter=_frozen_extra, kw_only=True, hash=False)
     return field
@@ -60,7 +61,7 @@ class _SchemaHandler(Protocol):
 
 
 class Record:
-    """The base of all record classes; pydantic, and so FastAPI, can use them as types."""
+    """Base class of all records. Pydantic, and thus FastAPI, can use records as field types."""
 
     __slots__ = ()
 
@@ -68,7 +69,7 @@ class Record:
     def __get_pydantic_core_schema__(
         cls, source: builtins.object, handler: _SchemaHandler
     ) -> builtins.object:
-        # pydantic calls this, and nothing else needs the module.
+        # Programs without pydantic do not need the module.
         from asyncckpt.records.pydantic_schema import pydantic_schema
 
         return pydantic_schema(cls, handler.generate_schema)
@@ -80,16 +81,16 @@ def as_datetime(unixtime: int) -> datetime:
 
 
 class HasId(Protocol):
-    """A record with an id, which can be a cursor or name a job."""
+    """A record with an id."""
 
     @property
     def id(self) -> str:
-        """The record's identifier."""
+        """The identifier of the record, which is also its cursor in a list."""
         ...
 
 
 class ListBody(Protocol):
-    """The body of a page of any kind, also before its records are created."""
+    """The body of a page, with records or with parsed objects that become records."""
 
     @property
     def data(self) -> Sequence[HasId]:
@@ -118,5 +119,5 @@ class ListBody(Protocol):
 
     @property
     def extra(self) -> Extra:
-        """Fields of the page that have no name here."""
+        """The other fields of the page."""
         ...

@@ -1,4 +1,4 @@
-"""The records of checkpoints."""
+"""Defines the records of checkpoints."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["FineTuningJobCheckpoint", "Metrics"]
 
 @attrs.frozen
 class Metrics(Record):
-    """The metrics at a checkpoint's step. A metric that was not measured is None.
+    """The metrics at the step of a checkpoint. A metric that was not measured is None.
 
     Attributes:
-        step: The step, as a number.
-        train_loss: Loss on the training batch.
-        train_mean_token_accuracy: Share of its tokens predicted correctly, 0 to 1.
-        valid_loss: Loss on a batch of the validation file.
-        valid_mean_token_accuracy: Share of its tokens predicted correctly, 0 to 1.
-        full_valid_loss: Loss on the whole validation file.
-        full_valid_mean_token_accuracy: Share of its tokens predicted correctly, 0 to 1.
-        extra: Fields of the API that this record does not name.
+        step: The step number.
+        train_loss: The loss on the training batch.
+        train_mean_token_accuracy: The token accuracy on the training batch, 0 to 1.
+        valid_loss: The loss on a validation batch.
+        valid_mean_token_accuracy: The token accuracy on a validation batch, 0 to 1.
+        full_valid_loss: The loss on the whole validation file.
+        full_valid_mean_token_accuracy: The token accuracy on the whole validation file, 0 to 1.
+        extra: Fields that this record does not define.
     """
 
     step: float | None = None
@@ -38,17 +38,19 @@ class Metrics(Record):
 
 @attrs.frozen
 class FineTuningJobCheckpoint(Record):
-    """A model checkpoint of a fine-tuning job, ready to use.
+    """A model checkpoint of a fine-tuning job.
+
+    API reference: *The fine-tuning job checkpoint object*.
 
     Attributes:
-        id: The checkpoint's identifier; also the cursor that continues a list after it.
-        created_at: When it was created: Unix time in seconds. `created` is the same as a datetime.
-        fine_tuned_model_checkpoint: The name of the model, which can be used like any other.
-        fine_tuning_job_id: The job that created it.
-        metrics: The metrics at its step.
-        step_number: The step at which it was created.
+        id: The identifier of the checkpoint. To list the checkpoints after it, pass it as `after`.
+        created_at: The creation time, in Unix seconds; see also `created`.
+        fine_tuned_model_checkpoint: The name of the model, for use in other API calls.
+        fine_tuning_job_id: The id of the job that created the checkpoint.
+        metrics: The metrics at the checkpoint's step.
+        step_number: The step at which the checkpoint was created.
         object: Always ``"fine_tuning.job.checkpoint"``.
-        extra: Fields of the API that this record does not name.
+        extra: Fields that this record does not define.
     """
 
     id: str
@@ -72,11 +74,11 @@ class ListFineTuningJobCheckpointsResponse(Record):
 
     Attributes:
         data: The checkpoints.
-        has_more: Whether there are more; None if the server does not say.
-        first_id: The id of the first checkpoint, if it was sent.
-        last_id: The id of the last checkpoint, if it was sent.
+        has_more: Whether there are more checkpoints; None if the server did not send it.
+        first_id: The id of the first checkpoint; None if the server did not send it.
+        last_id: The id of the last checkpoint; None if the server did not send it.
         object: Always ``"list"``.
-        extra: Fields of the API that this record does not name.
+        extra: Fields that this record does not define.
     """
 
     data: list[FineTuningJobCheckpoint]

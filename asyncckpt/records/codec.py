@@ -1,17 +1,16 @@
 """Decodes response bodies to records.
 
-msgspec does the work, since every record takes this path: it checks types while it parses. Unknown
-fields are kept in `.extra`. `conversion` turns records into plain data and back.
+msgspec parses the JSON and checks the types. Unknown fields are kept in `.extra`.
 
-Keeping unknown fields costs little. Each record class has a *wire* class, a msgspec struct of the
-same fields that forbids unknown ones. Parsing into it and converting the result to the record is
-faster than parsing into the record, and fails if there is a field that the record does not name.
-Then the page is decoded thoroughly, and the names found in it become fields of the next wire class:
-the decoder learns what the server sends. A server cannot abuse that: what is learned is bounded,
-and so is how often.
+Decoding takes two steps. The first parses the body into *wire* objects: msgspec structs with the
+fields of the record class. It finds every error of the body. The second converts wire objects to
+records. It can run later, so that the cursor of a page is known before its records are created.
 
-The two steps, parsing and converting, can be apart. The first finds everything that can be wrong
-with a body, so a page knows what follows it before its records exist.
+A wire class forbids unknown fields, because parsing is fast only without them. If a body has an
+unknown field, the fast parser fails, and a slower one decodes the body. The names of the unknown
+fields become optional fields of a new wire class, so that the next page is parsed fast again. The
+number of learned names is bounded, and so is how often a new class is created. So a server that
+sends new names in every page costs little time and memory.
 """
 
 from __future__ import annotations
@@ -28,33 +27,35 @@ import msgspec
 
 from asyncckpt.records.base import NO_EXTRA, Extra, HasId, ListBody
 
-__all__ = ["CutBodyError", "Decoder", "ListDecoder", "MismatchError", "record_fields"]
+__all__ = ["Decoder", "ListDecoder", "MismatchError", "TruncatedBodyError", "record_fields"]
 
 _T = TypeVar("_T")
 
 _UnknownFields = frozenset[tuple[type, str]]
 
-_NAMES_LEARNED: Final = 16
-_CHARACTERS_LEARNED: Final = 2048
-"""The memory of a decoder for unknown names: at most this many, of this length in total."""
+_MAX_LEARNED_NAMES: Final = 16
+_MAX_LEARNED_CHARACTERS: Final = 2048
+"""The bounds of the names that a decoder learns: their number, and their total length."""
 
 _FIRST_WAIT: Final = 8
 _WAIT_GROWTH: Final = 4
 _LONGEST_WAIT: Final = 128
-"""Learning costs a normal page or two. The first time is at once; then 8, 32 and at most 128 pages
-with unknown fields lie between two times, so that new names in every page cost little more than
-unknown fields do."""
+"""Pages with unknown fields to decode slowly before learning again.
+
+Creating a wire class takes as long as decoding one or two pages. The decoder learns from the first
+page with unknown fields, then waits for 8 such pages, then for 32, and then for 128 each time.
+"""
 
 
-class CutBodyError(ValueError):
-    """The body ends in the middle of its JSON."""
+class TruncatedBodyError(ValueError):
+    """The JSON of a body is truncated."""
 
 
 class MismatchError(ValueError):
-    """The body does not have the expected form.
+    """A body does not match the record class.
 
     Attributes:
-        path: Where, as a JSON path.
+        path: The JSON path of the mismatch.
     """
 
     def __init__(self, message: str, path: str) -> None:
@@ -63,10 +64,10 @@ class MismatchError(ValueError):
 
 
 class Decoder(Generic[_T]):
-    """Decodes JSON bytes into one record type, and learns the unknown fields that it meets.
+    """Decodes JSON to one record class, and learns the names of unknown fields.
 
     Args:
-        record_type: An attrs class; its fields may be attrs classes in turn.
+        record_type: An attrs class, whose fields may be attrs classes too.
     """
 
     def __init__(self, record_type: type[_T]) -> None:
@@ -86,34 +87,34 @@ class Decoder(Generic[_T]):
         """Decode one body.
 
         Args:
-            content: JSON, in UTF-8.
+            content: JSON in UTF-8.
 
         Returns:
-            The record, with all types checked and all unknown fields kept.
+            The record, with unknown fields in `.extra`.
 
         Raises:
-            CutBodyError: The JSON ends too early.
-            MismatchError: It is not JSON, or does not have the record's form.
+            TruncatedBodyError: The JSON is truncated.
+            MismatchError: The body is not JSON, or does not match the record class.
         """
         return to_record(self.parse(content), self._type)
 
     def parse(self, content: bytes) -> Any:
-        """Check one body: the first half of `decode`.
+        """Parse and check one body; the first step of `decode`.
 
         Returns:
-            An object with the record's attributes, which `to_record` turns into the record.
+            An object with the attributes of the record, to be converted by `to_record`.
 
         Raises:
-            CutBodyError: The JSON ends too early.
-            MismatchError: It is not JSON, or does not have the record's form.
+            TruncatedBodyError: The JSON is truncated.
+            MismatchError: The body is not JSON, or does not match the record class.
         """
         try:
             return self.prepare().decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            # There is an unknown field, or the body does not fit: this finds out which.
-            return self._decode_thoroughly(content)
+            # The reason may be an unknown field, which is not an error.
+            return self._decode_slowly(content)
 
-    def _decode_thoroughly(self, content: bytes) -> _T:
+    def _decode_slowly(self, content: bytes) -> _T:
         found: defaultdict[type, set[str]] = defaultdict(set)
         try:
             value = msgspec.json.decode(content)
@@ -124,7 +125,7 @@ class Decoder(Generic[_T]):
             raise MismatchError(problem, path.strip("`") or "$") from None
         except msgspec.DecodeError as error:
             if str(error) == "Input data was truncated":
-                raise CutBodyError(str(error)) from None
+                raise TruncatedBodyError(str(error)) from None
             raise MismatchError(str(error), "$") from None
         except UnicodeDecodeError:
             raise MismatchError("Expected UTF-8", "$") from None
@@ -135,14 +136,16 @@ class Decoder(Generic[_T]):
 
     def _learn(self, found: Mapping[type, Set[str]]) -> None:
         self._pages_to_wait -= 1
-        if self._pages_to_wait > 0 or any(len(names) > _NAMES_LEARNED for names in found.values()):
+        if self._pages_to_wait > 0 or any(
+            len(names) > _MAX_LEARNED_NAMES for names in found.values()
+        ):
             return
         names = frozenset(
             (cls, name) for cls in found for name in found[cls] if _can_be_wire_field(name)
         )
-        # Names that do not fit beside the old ones take their place.
+        # If there is no room for the old and the new names, the new names replace the old ones.
         for learned in (self._unknown | names, names):
-            if learned != self._unknown and _can_be_remembered(learned):
+            if learned != self._unknown and _is_within_bounds(learned):
                 self._unknown = learned
                 self._wire_decoder = None
                 self._pages_to_wait = self._next_wait
@@ -150,14 +153,15 @@ class Decoder(Generic[_T]):
                 return
 
 
-def _can_be_remembered(names: _UnknownFields) -> bool:
+def _is_within_bounds(names: _UnknownFields) -> bool:
     return (
-        len(names) <= _NAMES_LEARNED and sum(len(name) for _, name in names) <= _CHARACTERS_LEARNED
+        len(names) <= _MAX_LEARNED_NAMES
+        and sum(len(name) for _, name in names) <= _MAX_LEARNED_CHARACTERS
     )
 
 
 def to_record(parsed: object, record_type: type[_T]) -> _T:
-    """Convert what `Decoder.parse` returned, or a part of it, to a record type."""
+    """Convert the result of `Decoder.parse`, or a part of it, to a record type."""
     return msgspec.convert(parsed, record_type, from_attributes=True)
 
 
@@ -165,8 +169,8 @@ class ListDecoder(Generic[_T]):
     """Decodes the pages of a list, in two steps.
 
     Args:
-        list_type: The attrs class of a page's body.
-        record_type: The attrs class of the records in it.
+        list_type: The attrs class of the body.
+        record_type: The attrs class of the records in the body.
     """
 
     def __init__(self, list_type: type[ListBody], record_type: type[_T]) -> None:
@@ -178,34 +182,37 @@ class ListDecoder(Generic[_T]):
         self._decoder.prepare()
 
     def parse(self, content: bytes) -> ListBody:
-        """Check one body; its `data` are not records yet.
+        """Parse and check one body.
+
+        Returns:
+            The body. Its `data` are wire objects, to be converted by `to_records`.
 
         Raises:
-            CutBodyError: The JSON ends too early.
-            MismatchError: It is not JSON, or does not have the list's form.
+            TruncatedBodyError: The JSON is truncated.
+            MismatchError: The body is not JSON, or does not match the list class.
         """
         body: ListBody = self._decoder.parse(content)
         return body
 
     def to_records(self, parsed: Sequence[HasId]) -> list[_T]:
-        """Convert the `data` of a body to records."""
+        """Convert wire objects, such as the `data` of a body, to records."""
         return to_record(parsed, self._records_type)
 
 
 def _can_be_wire_field(name: str) -> bool:
-    # This is msgspec's rule for the names of a struct's fields.
+    # msgspec rejects other names.
     return bool(name) and name.isprintable() and '"' not in name and "\\" not in name
 
 
 @functools.cache
 def record_fields(cls: type) -> Mapping[str, Any]:
-    """Return the types of the fields that the API knows, by name."""
+    """Return the names and types of the fields of a record class, without `extra`."""
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in attrs.fields(cls) if field.name != "extra"}
 
 
 def _replace_records(annotation: Any, replace: Callable[[type], Any]) -> Any:
-    """Return a type with every record class in it replaced."""
+    """Return a type annotation with every record class in it replaced."""
     if isinstance(annotation, type) and attrs.has(annotation):
         return replace(annotation)
     arguments = typing.get_args(annotation)
@@ -237,7 +244,7 @@ def _wire_class(cls: type, unknown: _UnknownFields) -> type[msgspec.Struct]:
         fields,
         forbid_unknown_fields=True,
         rename=learned,
-        # These are trees of JSON values, so nothing in them refers back to its owner.
+        # Wire objects are trees of JSON values, which have no reference cycles.
         gc=False,
         namespace={"extra": _extra_of(learned) if learned else NO_EXTRA},
     )
@@ -250,10 +257,10 @@ def _wire_default(default: Any) -> Any:
 
 
 def _extra_of(learned: Mapping[str, str]) -> property:
-    """Return the property that the conversion to a record reads as `.extra`."""
+    """Return the `extra` property of a wire class, which becomes the `.extra` of the record."""
     pairs = tuple(learned.items())
     unset = msgspec.UNSET
-    # Extra refuses changes, also by its maker.
+    # `Extra` overrides the methods of dict that change it.
     store = dict[str, object].__setitem__
 
     def extra(wire: msgspec.Struct) -> Extra:
@@ -268,7 +275,7 @@ def _extra_of(learned: Mapping[str, str]) -> property:
 
 
 class _Layout(NamedTuple):
-    """The fields of a record class, and the layouts of the record classes among their types."""
+    """The names of a record class's fields, and the layouts of the record classes among them."""
 
     record_type: type
     known: frozenset[str]
@@ -285,12 +292,12 @@ def _layout(cls: type) -> _Layout:
     return _Layout(cls, frozenset(record_fields(cls)), tuple(children))
 
 
-# Extra refuses changes, also by its maker.
+# `Extra` overrides the methods of dict that change it.
 _drop: Final = dict[str, object].pop
 
 
 def _move_unknown(value: Any, layout: _Layout, found: dict[type, set[str]]) -> None:
-    """Move what a record does not name into its ``extra``, at every depth, and note the names."""
+    """Move unknown fields into ``extra``, at every depth, and add their names to `found`."""
     if isinstance(value, list):
         for part in cast("list[object]", value):
             _move_unknown(part, layout, found)
@@ -304,9 +311,9 @@ def _move_unknown(value: Any, layout: _Layout, found: dict[type, set[str]]) -> N
         for name in known:
             _drop(unknown, name, None)
         names = found[record_type]
-        if len(names) <= _NAMES_LEARNED:
+        if len(names) <= _MAX_LEARNED_NAMES:
             names.update(unknown)
-        # The conversion to a record looks at nothing else that is unknown.
+        # The other unknown fields may stay: the conversion to a record ignores them.
         fields["extra"] = unknown
     for name, child in children:
         part = fields.get(name)

@@ -1,6 +1,6 @@
-"""The cattrs converter between records and dicts, JSON, or record classes of your own.
+"""Defines the cattrs converter between records and dicts, JSON or your own classes.
 
-It is imported on first use, since listing checkpoints does not need it.
+The package imports this module on first use: listing checkpoints does not need cattrs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["converter"]
 _T = TypeVar("_T")
 
 
-def _may_be_left_out(field: attrs.Attribute[Any]) -> bool:
+def _is_left_out_if_none(field: attrs.Attribute[Any]) -> bool:
     return field.default is None and "always_sent" not in field.metadata
 
 
@@ -52,7 +52,9 @@ def _unstructure_with_extra(
     cls: type, converter: cattrs.Converter
 ) -> Callable[[Any], dict[str, Any]]:
     overrides: dict[str, Any] = {
-        field.name: override(omit=field.name == "extra", omit_if_default=_may_be_left_out(field))
+        field.name: override(
+            omit=field.name == "extra", omit_if_default=_is_left_out_if_none(field)
+        )
         for field in attrs.fields(cls)
     }
     unstructure: Callable[[Any], dict[str, Any]] = make_dict_unstructure_fn(
@@ -69,7 +71,7 @@ def _unstructure_with_extra(
 
 
 def _is_page(cls: type) -> bool:
-    # The class is in a package above this one.
+    # `Page` itself cannot be imported here: it belongs to a higher layer.
     return attrs.has(cls) and hasattr(cls, "next_page_info")
 
 
@@ -87,27 +89,26 @@ def _unstructure_page(_: type, converter: cattrs.Converter) -> Callable[[ListBod
     return unstructure_page
 
 
-def _make_converter() -> MsgspecJsonConverter:
-    made = make_json_converter()
-    # What the API leaves open stays as it is, such as the settings of a grader.
-    made.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)
-    made.register_structure_hook_factory(_has_extra, _structure_keeping_extra)
-    made.register_unstructure_hook_factory(_has_extra, _unstructure_with_extra)
-    made.register_unstructure_hook_factory(_is_page, _unstructure_page)
-    return made
+def _new_converter() -> MsgspecJsonConverter:
+    new = make_json_converter()
+    # Values without a schema, such as the settings of a grader, are kept as they are.
+    new.register_structure_hook_func(lambda kind: kind is object, lambda value, _: value)
+    new.register_structure_hook_factory(_has_extra, _structure_keeping_extra)
+    new.register_unstructure_hook_factory(_has_extra, _unstructure_with_extra)
+    new.register_unstructure_hook_factory(_is_page, _unstructure_page)
+    return new
 
 
-converter: Final[MsgspecJsonConverter] = _make_converter()
-"""Records to and from dicts (`unstructure`, `structure`) and JSON (`dumps`, `loads`), without loss.
+converter: Final[MsgspecJsonConverter] = _new_converter()
+"""Converts records to and from dicts (`unstructure`, `structure`) and JSON (`dumps`, `loads`).
 
-``dumps`` returns bytes, in UTF-8; ``dumps(record).decode()`` is a string. Both `unstructure` and
-``dumps`` also take a page, which becomes the body of a list.
+``dumps`` returns UTF-8 bytes; use ``dumps(record).decode()`` for a string. Both `unstructure` and
+``dumps`` also convert a page, to the body of a list.
 
-The fields of a record and those in its `.extra` are written side by side, as the API sends them. A
-field that the API may leave out is left out when it is None. A metric is a float: 3000 comes back
-as 3000.0.
+The conversion keeps all fields: those in `.extra` are written beside the others, as the API sends
+them. Optional fields that are None are left out. Metrics are floats: 3000 becomes 3000.0.
 
-It is an ordinary cattrs converter: ``converter.structure(fields, YourRecord)`` fills any attrs
-class, and `asyncckpt.records.extra_field` lets yours keep unknown fields too. Register hooks on
-``converter.copy()``, so that they affect only your code.
+This is an ordinary cattrs converter: ``converter.structure(fields, YourRecord)`` works for any
+attrs class. To keep unknown fields in your class, use `asyncckpt.records.extra_field`. Register
+hooks on ``converter.copy()``, so that they affect only your code.
 """

@@ -1,7 +1,7 @@
-"""Fine-tuning jobs as the API describes them; `asyncckpt.records` says what all records share.
+"""Defines the records of fine-tuning jobs.
 
-They are imported on first use: creating these classes takes a good part of an import, and most
-programs only list checkpoints.
+The package imports this module on first use: creating the classes is slow, and most programs only
+list checkpoints.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 ALWAYS_SENT: Final = {"always_sent": True}
-"""Marks a field that the API sends as ``null`` instead of leaving it out."""
+"""Metadata of a field that the API always sends, as ``null`` if it has no value."""
 
 
 @attrs.frozen
@@ -37,11 +37,11 @@ class Error(Record):
     """Why a job failed.
 
     Attributes:
-        code: A machine-readable code.
-        message: The same for people.
-        param: The parameter that was invalid, usually ``training_file`` or ``validation_file``;
-            None if the failure was not about one.
-        extra: Fields of the API that this record does not name.
+        code: A machine-readable error code.
+        message: A human-readable error message.
+        param: The invalid parameter, usually ``training_file`` or ``validation_file``; None if the
+            failure is not about a parameter.
+        extra: Fields that this record does not define.
     """
 
     code: str | None = None
@@ -52,13 +52,13 @@ class Error(Record):
 
 @attrs.frozen
 class Hyperparameters(Record):
-    """How a supervised job trains; ``"auto"`` leaves the choice to the API.
+    """The hyperparameters of a supervised job; ``"auto"`` leaves a value to the API.
 
     Attributes:
         batch_size: Examples in a batch.
         learning_rate_multiplier: Scaling of the learning rate.
         n_epochs: Passes through the training file.
-        extra: Fields of the API that this record does not name.
+        extra: Fields that this record does not define.
     """
 
     batch_size: str | int | None = None
@@ -69,13 +69,13 @@ class Hyperparameters(Record):
 
 @attrs.frozen
 class SupervisedHyperparameters(Record):
-    """How a supervised job trains, as part of its method.
+    """The hyperparameters in the method of a supervised job; ``"auto"`` leaves a value to the API.
 
     Attributes:
         batch_size: Examples in a batch.
         learning_rate_multiplier: Scaling of the learning rate.
         n_epochs: Passes through the training file.
-        extra: Fields of the API that this record does not name.
+        extra: Fields that this record does not define.
     """
 
     batch_size: str | int | None = None
@@ -86,14 +86,16 @@ class SupervisedHyperparameters(Record):
 
 @attrs.frozen
 class DpoHyperparameters(Record):
-    """How a direct preference optimization job trains; ``"auto"`` leaves the choice to the API.
+    """The hyperparameters of a direct preference optimization (DPO) job.
+
+    ``"auto"`` leaves a value to the API.
 
     Attributes:
         batch_size: Examples in a batch.
-        beta: Weight of the penalty for moving away from the reference model.
+        beta: The weight of the penalty between the policy and the reference model.
         learning_rate_multiplier: Scaling of the learning rate.
         n_epochs: Passes through the training file.
-        extra: Fields of the API that this record does not name.
+        extra: Fields that this record does not define.
     """
 
     batch_size: str | int | None = None
@@ -105,17 +107,17 @@ class DpoHyperparameters(Record):
 
 @attrs.frozen
 class ReinforcementHyperparameters(Record):
-    """How a reinforcement job trains and evaluates; ``"auto"`` leaves the choice to the API.
+    """The hyperparameters of a reinforcement job; ``"auto"`` leaves a value to the API.
 
     Attributes:
         batch_size: Examples in a batch.
         compute_multiplier: Multiplier on the compute for exploring the search space.
         eval_interval: Training steps between evaluations.
-        eval_samples: Samples made for each evaluation.
+        eval_samples: Samples generated in each evaluation.
         learning_rate_multiplier: Scaling of the learning rate.
         n_epochs: Passes through the training file.
         reasoning_effort: ``"default"``, ``"low"``, ``"medium"`` or ``"high"``.
-        extra: Fields of the API that this record does not name.
+        extra: Fields that this record does not define.
     """
 
     batch_size: str | int | None = None
@@ -130,11 +132,11 @@ class ReinforcementHyperparameters(Record):
 
 @attrs.frozen
 class SupervisedMethod(Record):
-    """Settings of a supervised job.
+    """The settings of a supervised job.
 
     Attributes:
-        hyperparameters: How it trains.
-        extra: Fields of the API that this record does not name.
+        hyperparameters: The hyperparameters.
+        extra: Fields that this record does not define.
     """
 
     hyperparameters: SupervisedHyperparameters | None = None
@@ -143,11 +145,11 @@ class SupervisedMethod(Record):
 
 @attrs.frozen
 class DpoMethod(Record):
-    """Settings of a direct preference optimization job.
+    """The settings of a direct preference optimization (DPO) job.
 
     Attributes:
-        hyperparameters: How it trains.
-        extra: Fields of the API that this record does not name.
+        hyperparameters: The hyperparameters.
+        extra: Fields that this record does not define.
     """
 
     hyperparameters: DpoHyperparameters | None = None
@@ -156,12 +158,12 @@ class DpoMethod(Record):
 
 @attrs.frozen
 class ReinforcementMethod(Record):
-    """Settings of a reinforcement job.
+    """The settings of a reinforcement job.
 
     Attributes:
-        grader: The API's grader object, as a dict.
-        hyperparameters: How it trains.
-        extra: Fields of the API that this record does not name.
+        grader: The grader, as a dict with the fields of the API.
+        hyperparameters: The hyperparameters.
+        extra: Fields that this record does not define.
     """
 
     grader: dict[str, object] | None = attrs.field(default=None, hash=False)
@@ -171,14 +173,14 @@ class ReinforcementMethod(Record):
 
 @attrs.frozen
 class Method(Record):
-    """The method of a job; `type` says which of the three settings applies.
+    """The fine-tuning method of a job, and its settings.
 
     Attributes:
         type: ``"supervised"``, ``"dpo"`` or ``"reinforcement"``.
-        supervised: Its settings, if that is the type.
-        dpo: Its settings, if that is the type.
-        reinforcement: Its settings, if that is the type.
-        extra: Fields of the API that this record does not name.
+        supervised: The settings if `type` is ``"supervised"``; otherwise None.
+        dpo: The settings if `type` is ``"dpo"``; otherwise None.
+        reinforcement: The settings if `type` is ``"reinforcement"``; otherwise None.
+        extra: Fields that this record does not define.
     """
 
     type: str
@@ -190,14 +192,14 @@ class Method(Record):
 
 @attrs.frozen
 class WandbIntegration(Record):
-    """Where a job reports to Weights and Biases.
+    """The settings of the integration with Weights and Biases.
 
     Attributes:
-        project: The project that gets the run.
-        name: The run's name; the job's id if None.
-        entity: The team or user of the run; the API key's default if None.
-        tags: Tags of the run.
-        extra: Fields of the API that this record does not name.
+        project: The project that the run is created in.
+        name: The name of the run; if it is None, the API uses the job's id.
+        entity: The team or user of the run; if it is None, that of the Weights and Biases key.
+        tags: The tags of the run.
+        extra: Fields that this record does not define.
     """
 
     project: str
@@ -212,9 +214,9 @@ class WandbIntegrationObject(Record):
     """An integration of a job.
 
     Attributes:
-        type: ``"wandb"``, the only one that the API has.
-        wandb: Its settings.
-        extra: Fields of the API that this record does not name.
+        type: ``"wandb"``, the only integration of the API.
+        wandb: The settings of the integration.
+        extra: Fields that this record does not define.
     """
 
     type: str
@@ -222,55 +224,56 @@ class WandbIntegrationObject(Record):
     extra: Extra = extra_field()
 
 
-class _Requested(Record):
-    """Keeps the id of the request that a record came with, beside its fields."""
+class _HasRequestId(Record):
+    """Base class of a record that also has the id of its request, which is not a field."""
 
     __slots__ = ("_from_request",)
 
     @property
     def _request_id(self) -> str | None:
-        """The server's name for the request (``x-request-id``), as in the official SDK.
+        """The server's id for the request (``x-request-id``), as in the official SDK.
 
-        None for a record of a list, and for one that was made or copied.
+        It is None unless the record is the direct result of `AsyncJobs.retrieve`.
         """
         return getattr(self, "_from_request", None)
 
 
 def with_request_id(job: FineTuningJob, request_id: str | None) -> FineTuningJob:
-    """Note which request a job came with; the record stays the same."""
+    """Set the request id of a job, and return the same job."""
     object.__setattr__(job, "_from_request", request_id)
     return job
 
 
 @attrs.frozen
-class FineTuningJob(_Requested):
+class FineTuningJob(_HasRequestId):
     """A fine-tuning job.
 
-    Azure and self-hosted servers leave some fields out; those are None here.
+    API reference: *The fine-tuning job object*. Fields that a server leaves out, as Azure and
+    self-hosted servers do, are None.
 
     Attributes:
-        id: The job's identifier.
-        created_at: When it was created: Unix time in seconds. `created` is the same as a datetime.
+        id: The identifier of the job.
+        created_at: The creation time, in Unix seconds; see also `created`.
         model: The base model.
         status: ``"validating_files"``, ``"queued"``, ``"running"``, ``"succeeded"``, ``"failed"``
-            or ``"cancelled"``; other servers have more.
-        training_file: The file it trains on.
-        error: Why it failed, if it did.
-        fine_tuned_model: The name of the model it made; None while it runs.
-        finished_at: When it ended: Unix time in seconds; None while it runs. `finished` is the same
-            as a datetime.
-        trained_tokens: Billable tokens; None while it runs.
-        validation_file: The file it validates on, if any.
-        hyperparameters: How it trains, for supervised jobs.
-        organization_id: The organization that owns it.
-        result_files: Files with its results.
-        seed: The seed it used.
-        estimated_finish: When it is expected to end: Unix time in seconds; None if it does not run.
-        integrations: Where it reports to.
-        metadata: The keys and values that were attached to it.
-        method: How it trains.
+            or ``"cancelled"``; other servers also use other values.
+        training_file: The id of the training file.
+        error: Why the job failed; None if it did not fail.
+        fine_tuned_model: The name of the fine-tuned model; None while the job runs.
+        finished_at: The time at which the job ended, in Unix seconds; None while it runs. See also
+            `finished`.
+        trained_tokens: The number of billable tokens; None while the job runs.
+        validation_file: The id of the validation file; None if there is no such file.
+        hyperparameters: The hyperparameters of a supervised job.
+        organization_id: The organization that owns the job.
+        result_files: The ids of the result files.
+        seed: The random seed of the job.
+        estimated_finish: The estimated end, in Unix seconds; None if the job is not running.
+        integrations: The integrations of the job.
+        metadata: The keys and values that were attached to the job.
+        method: The fine-tuning method.
         object: Always ``"fine_tuning.job"``.
-        extra: Fields of the API that this record does not name.
+        extra: Fields that this record does not define.
     """
 
     id: str
@@ -311,11 +314,11 @@ class ListPaginatedFineTuningJobsResponse(Record):
 
     Attributes:
         data: The jobs.
-        has_more: Whether there are more; None if the server does not say.
-        first_id: The id of the first job; not documented, but often sent.
-        last_id: The id of the last job; not documented, but often sent.
+        has_more: Whether there are more jobs; None if the server did not send it.
+        first_id: The id of the first job; not documented, but sent by many servers.
+        last_id: The id of the last job; not documented, but sent by many servers.
         object: Always ``"list"``.
-        extra: Fields of the API that this record does not name.
+        extra: Fields that this record does not define.
     """
 
     data: list[FineTuningJob]

@@ -1,6 +1,6 @@
-"""Describes record classes to pydantic, without importing it.
+"""Builds the pydantic core schema of a record class, without importing pydantic.
 
-A core schema is a dict: see ``__get_pydantic_core_schema__`` in pydantic's documentation, and
+A core schema is a dict. See ``__get_pydantic_core_schema__`` in pydantic's documentation, and
 `pydantic_core.core_schema` for the keys.
 """
 
@@ -22,12 +22,12 @@ def pydantic_schema(
 ) -> dict[str, object]:
     """Return the core schema of a record class.
 
-    Instances stay as they are, a mapping becomes one, and they serialize as `converter` writes
-    them: unknown fields beside the known ones.
+    Validation accepts an instance, which it returns unchanged, or a mapping, which becomes an
+    instance. Serialization gives the same result as `converter.unstructure`.
 
     Args:
         record_type: The record class.
-        schema_of: Returns the core schema of any type.
+        schema_of: Returns the core schema of a type.
     """
     known = record_fields(cast("type", record_type))
     optional = {

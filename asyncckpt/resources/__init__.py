@@ -1,1 +1,1 @@
-"""The API's calls, under the names of the official SDK."""
+"""Implements the calls of the API, under the names of the official SDK."""

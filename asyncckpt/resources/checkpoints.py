@@ -1,4 +1,4 @@
-"""The checkpoints of fine-tuning jobs."""
+"""Lists the checkpoints of fine-tuning jobs."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ class AsyncCheckpoints:
 
         Args:
             fine_tuning_job_id: The job, such as ``"ftjob-abc123"``.
-            after: Start after the checkpoint of this id; default: with the newest.
-            limit: Checkpoints to request in a page. Default: an iteration requests 100, or
-                `max_records` if that is less, and repeats the request without a limit if the server
-                rejects it; an awaited page has the server's own size, 10 at OpenAI.
-            prefetch: Pages to have ready or under way beyond the one in use; default: the client's.
+            after: Start after the checkpoint with this id; default: start with the newest.
+            limit: The number of checkpoints per page. Default: iterating requests 100, or
+                `max_records` if that is less. If the server rejects that size, the client leaves it
+                to the server. Awaiting always leaves it to the server; OpenAI sends 10.
+            prefetch: The number of pages to fetch ahead of the current one; default: the client's.
             max_records: Stop after this many checkpoints; default: no limit.
             **options: See `CallOptions`.
 
         Returns:
-            A `Pager`; ``async for`` yields checkpoints, ``await`` returns the first page,
-            `Pager.pages` yields pages. Using it may raise `APIError`, `PaginationError`, what an
-            `api_key` callable raises, or RuntimeError if the client is closed.
+            A `Pager`: ``async for`` yields checkpoints, ``await`` returns the first page, and
+            `Pager.pages` yields pages. Using it can raise `APIError`, `PaginationError`, any
+            exception of an `api_key` callable, or RuntimeError if the client is closed.
 
         Raises:
-            TypeError: An argument is of the wrong type, or unknown.
-            ValueError: An argument has an invalid value: an id that would make a different path, a
-                `limit` below 1, a negative `prefetch`.
+            TypeError: An argument has the wrong type, or is unknown.
+            ValueError: An argument has an invalid value, such as an id with a slash, a `limit`
+                below 1 or a negative `prefetch`.
         """
         return self._endpoint.pager(
             _checkpoints_path(fine_tuning_job_id),
@@ -90,35 +90,34 @@ class AsyncCheckpoints:
     ) -> FanIn[FineTuningJobCheckpoint]:
         """List the checkpoints of many jobs as one stream.
 
-        Nothing is sent, and nothing drawn from `jobs`, until the stream is iterated over. A slow
-        consumer slows the requests down; the number of pages fetched ahead of it is bounded.
+        Nothing is sent, and no job is taken from `jobs`, until the stream is iterated over. The
+        number of pages fetched ahead of the consumer is bounded, so a slow consumer slows the
+        requests down. API reference: as for `list`.
 
         Args:
-            jobs: Ids, or job records, from any iterable or async iterable, such as a `Pager` of
-                jobs. It is drawn from as jobs are started, never more than one and a half times
-                `concurrency` ahead of what has been yielded, and closed at the end if it is a
-                generator.
-            concurrency: How many jobs to list at the same time; default 50.
-            ordered: Yield job after job in the order of `jobs`, with later ones fetched ahead;
-                default: in the order of arrival.
-            on_error: What to do about a job that fails. ``"raise"``, the default: start no other,
-                and raise its error after the records that arrived before. ``"collect"``: go on; the
-                failures are in `FanIn.failures`. A callable, async or not: call it with each
-                `JobFailure`, and go on unless it raises.
-            limit: Checkpoints to request in a page. Default: 100, or `max_records_per_job` if that
-                is less; if the server rejects it, the request is repeated without a limit.
-            max_records_per_job: At most this many checkpoints of each job, the newest; default: no
-                limit.
+            jobs: Ids or job records, from any iterable or async iterable, such as a `Pager` of
+                jobs. Each job is taken only when a worker can start to list it, at most 1.5 times
+                `concurrency` jobs ahead of the one being yielded. A generator is closed at the end.
+            concurrency: The number of jobs to list at the same time; default 50.
+            ordered: Yield the jobs one after the other, in the order of `jobs`, and fetch later
+                jobs ahead; default: yield pages in the order of arrival.
+            on_error: What to do if a job fails. ``"raise"``, the default: start no other job, yield
+                the records that arrived before, and raise the error. ``"collect"``: continue, and
+                add the failure to `FanIn.failures`. A callable, async or not: call it with the
+                `JobFailure`, and continue unless it raises.
+            limit: The number of checkpoints per page. Default: 100, or `max_records_per_job` if
+                that is less; if the server rejects that size, the client leaves it to the server.
+            max_records_per_job: Yield at most this many checkpoints of each job, the newest ones;
+                default: no limit.
             **options: See `CallOptions`.
 
         Returns:
-            A `FanIn`; ``async for`` yields checkpoints, each job's newest first. Its `progress` may
-            be read meanwhile. Using it may raise `APIError`, whatever `jobs`, `on_error` or an
-            `api_key` callable raise, or RuntimeError if the client is closed.
+            A `FanIn`: ``async for`` yields checkpoints, those of each job newest first. Using it
+            can raise `APIError`, any exception of `jobs`, `on_error` or an `api_key` callable, or
+            RuntimeError if the client is closed.
 
         Raises:
-            TypeError: An argument is of the wrong type, or unknown; also a single id in place of
-                several.
+            TypeError: An argument has the wrong type, or is unknown; `jobs` is a single id.
             ValueError: An argument has an invalid value.
         """
         check_count("concurrency", concurrency, least=1)

@@ -1,4 +1,4 @@
-"""Builds calls, and fetches the pages of a list."""
+"""Builds calls from options, and fetches the pages of a list."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ __all__ = ["PAGE_SIZE", "Endpoint", "ListFetch", "ListQuery", "PageSize", "Sized
 RecordT = TypeVar("RecordT", bound=HasId)
 
 PAGE_SIZE: Final = 100
-"""Records to request in a page where more than one page is wanted and nobody set a `limit`."""
+"""The page size to request when iterating without a `limit`."""
 
 
 _SAYS_PAGE_SIZE: Final = re.compile(r"limit|page.?size|per.?page|\b100\b", re.IGNORECASE)
-"""How a server that does not name the parameter may say that a page is too large."""
+"""Matches error messages about the page size, for servers that do not set `param`."""
 
 
 @attrs.define
 class PageSize:
-    """What is known about the page sizes that a server accepts.
+    """Remembers whether the server accepts `PAGE_SIZE`.
 
     Attributes:
-        is_accepted: False once the server has rejected `PAGE_SIZE`.
+        is_accepted: False after the server has rejected `PAGE_SIZE`.
     """
 
     is_accepted: bool = True
@@ -59,11 +59,11 @@ class PageSize:
 
 @attrs.frozen
 class ListQuery:
-    """The query of a list, encoded.
+    """The encoded query of a list, without and with a default page size.
 
     Attributes:
-        plain: As the caller wants it.
-        sized: With `PAGE_SIZE` if that leaves the page size to the server; otherwise the same.
+        plain: The query as the caller specified it.
+        sized: The same query with a page size; equal to `plain` if the caller specified a size.
     """
 
     plain: str = attrs.field(repr=False)
@@ -72,7 +72,17 @@ class ListQuery:
 
 @attrs.frozen
 class Endpoint:
-    """What the resources of a client share: where to send, on whose account, how."""
+    """The configuration that the resources of a client share.
+
+    Attributes:
+        session: The session to send with.
+        account: The credentials, rate limiter and retry budget.
+        base_url: The URL of the API, without a trailing slash.
+        url_query: The query parameters of `base_url`.
+        defaults: The client's options.
+        prefetch: The client's number of pages to fetch ahead.
+        page_size: Whether the server accepts `PAGE_SIZE`.
+    """
 
     session: SessionManager
     account: Account
@@ -83,10 +93,14 @@ class Endpoint:
     page_size: PageSize = attrs.field(factory=PageSize)
 
     def options(self, method: Callable[..., object], options: CallOptions) -> RequestOptions:
-        """Return the client's options, with what one call of `method` changes.
+        """Return the client's options, changed by the options of one call.
+
+        Args:
+            method: The method that is called, for the message about an unknown option.
+            options: The options of the call.
 
         Raises:
-            TypeError: There is no such option, or one is of the wrong type.
+            TypeError: An option is unknown or has the wrong type.
             ValueError: An option has an invalid value.
         """
         check_call_options(method, options)
@@ -103,7 +117,7 @@ class Endpoint:
         return changed
 
     def query(self, options: RequestOptions, parameters: Mapping[str, QueryValue]) -> str:
-        """Encode the query of a call with these parameters of its own."""
+        """Encode the query of a call with these parameters and those of the options."""
         return encode_query(self._merged(options, parameters))
 
     def list_query(
@@ -117,12 +131,12 @@ class Endpoint:
 
         Args:
             options: The options of the call.
-            parameters: Its own parameters.
-            limit: How many records to request in a page, if the caller says so.
-            max_records: How many records are wanted in total; None for no limit.
+            parameters: The parameters of the call.
+            limit: The number of records per page, if the caller specified it.
+            max_records: The total number of records to fetch; None for no limit.
 
         Raises:
-            TypeError: `limit` is not a whole number.
+            TypeError: `limit` is not an integer.
             ValueError: `limit` is less than 1.
         """
         limit = given(limit)
@@ -137,7 +151,7 @@ class Endpoint:
         return ListQuery(plain, encode_query({**merged, "limit": size}))
 
     def call(self, path: str, query: str, options: RequestOptions, counts: RequestCounts) -> Call:
-        """Build a call of `path` and `query`, which are encoded already."""
+        """Build a call from an encoded path and query."""
         return Call(f"{self.base_url}{path}{query}", self.account, options, counts)
 
     def list_fetch(
@@ -150,15 +164,15 @@ class Endpoint:
         *,
         job_id: str | None = None,
     ) -> SizedFetch[RecordT]:
-        """Build what gets the pages of one list.
+        """Build the page fetcher of one list.
 
         Args:
-            path: The path below the base URL, encoded.
+            path: The encoded path below the base URL.
             query: The query.
             decoder: Decodes the bodies.
             options: The options of the call.
-            counts: Where its requests are counted.
-            job_id: The job that all records belong to; None if they are not of one job.
+            counts: Counts the requests.
+            job_id: The job that all records belong to; None for a list that is not of one job.
         """
 
         def fetch(query: str) -> ListFetch[RecordT]:
@@ -210,13 +224,13 @@ def _with_headers(options: RequestOptions, headers: Mapping[str, str | Omit]) ->
 
 
 class ListFetch(Generic[RecordT]):
-    """Gets the pages of one list: a `Fetch`.
+    """Fetches the pages of one list; implements `Fetch`.
 
     Args:
-        session: Owns the connections.
-        call: The request for the first page.
+        session: The session to send with.
+        call: The call for the first page.
         decoder: Decodes the bodies.
-        job_id: The job that all records belong to; None if they are not of one job.
+        job_id: The job that all records belong to; None for a list that is not of one job.
     """
 
     def __init__(
@@ -230,7 +244,7 @@ class ListFetch(Generic[RecordT]):
     async def __call__(self, cursor: str | None, on_wire: OnWire) -> Page[RecordT]:
         """Fetch the page after a cursor; see `Fetch`."""
         first = self._call
-        # The URL is in no variable, since error reports show those and it may hold a key.
+        # The URL may contain a key, and error reports show local variables. So it is not in one.
         call = Call(with_after(first.url, cursor), first.account, first.options, first.counts)
 
         def sent() -> None:
@@ -258,22 +272,22 @@ class ListFetch(Generic[RecordT]):
         return page, foreign_jobs(self._job_id, body.data)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a page cannot be pickled, for it belongs to its client: pickle its data")
+        raise TypeError("a page cannot be pickled, because it refers to its client: pickle .data")
 
     def __deepcopy__(self, memo: dict[int, object]) -> ListFetch[RecordT]:
-        # A copy of a page still asks the same client for the next.
+        # A copy of a page fetches the next page with the same client.
         return self
 
 
 class SizedFetch(Generic[RecordT]):
-    """Gets large pages of a list, for those who want more than one page: a `Fetch`.
+    """Fetches large pages of a list if the server allows them; implements `Fetch`.
 
-    If the server rejects their size, the request is repeated without it, and the size is not
-    requested again.
+    If the server rejects the page size, the request is repeated without it. If that succeeds, the
+    client does not request the size again.
 
     Args:
-        plain: Gets pages of the size that the caller or the server chooses.
-        sized: Gets large pages; the same as `plain` if the caller set the size.
+        plain: Fetches pages of the size that the caller specified, or else the server's.
+        sized: Fetches large pages; the same object as `plain` if the caller specified the size.
         page_size: Whether the server accepts large pages.
     """
 

@@ -1,4 +1,4 @@
-"""Fine-tuning jobs."""
+"""Lists and retrieves fine-tuning jobs."""
 
 from __future__ import annotations
 
@@ -67,23 +67,23 @@ class AsyncJobs:
         ``GET /fine_tuning/jobs``.
 
         Args:
-            after: Start after the job of this id; default: with the newest.
-            limit: Jobs to request in a page. Default: an iteration requests 100, or `max_records`
-                if that is less, and repeats the request without a limit if the server rejects it;
-                an awaited page has the server's own size, 20 at OpenAI.
-            metadata: Only jobs with these keys and values; default: all jobs. For jobs without
+            after: Start after the job with this id; default: start with the newest.
+            limit: The number of jobs per page. Default: iterating requests 100, or `max_records` if
+                that is less. If the server rejects that size, the client leaves it to the server.
+                Awaiting always leaves it to the server; OpenAI sends 20.
+            metadata: List only jobs with these keys and values; default: all jobs. For jobs without
                 metadata, pass ``extra_query={"metadata": "null"}``.
-            prefetch: Pages to have ready or under way beyond the one in use; default: the client's.
+            prefetch: The number of pages to fetch ahead of the current one; default: the client's.
             max_records: Stop after this many jobs; default: no limit.
             **options: See `CallOptions`.
 
         Returns:
-            A `Pager`; ``async for`` yields jobs, ``await`` returns the first page, `Pager.pages`
-            yields pages. Using it may raise `APIError`, `PaginationError`, what an `api_key`
-            callable raises, or RuntimeError if the client is closed.
+            A `Pager`: ``async for`` yields jobs, ``await`` returns the first page, and
+            `Pager.pages` yields pages. Using it can raise `APIError`, `PaginationError`, any
+            exception of an `api_key` callable, or RuntimeError if the client is closed.
 
         Raises:
-            TypeError: An argument is of the wrong type, or unknown.
+            TypeError: An argument has the wrong type, or is unknown.
             ValueError: An argument has an invalid value.
         """
         return self._endpoint.pager(
@@ -101,7 +101,7 @@ class AsyncJobs:
     async def retrieve(
         self, fine_tuning_job_id: str, **options: Unpack[CallOptions]
     ) -> records.FineTuningJob:
-        """Get one fine-tuning job.
+        """Retrieve one fine-tuning job.
 
         API reference: *Retrieve fine-tuning job*, ``GET /fine_tuning/jobs/{fine_tuning_job_id}``.
 
@@ -115,13 +115,12 @@ class AsyncJobs:
         Raises:
             APIError: The request failed; see `asyncckpt.errors`.
             RuntimeError: The client is closed.
-            Exception: What an `api_key` callable raises.
-            TypeError: An argument is of the wrong type, or unknown.
+            Exception: Any exception of an `api_key` callable.
+            TypeError: An argument has the wrong type, or is unknown.
             ValueError: An argument has an invalid value.
         """
         endpoint, request = self._endpoint, self._endpoint.options(self.retrieve, options)
-        # Error reports show the variables of frames, and a key may be among the headers or in the
-        # query.
+        # Error reports show local variables, and `extra_headers` and `extra_query` may hold a key.
         del options
         path = f"/fine_tuning/jobs/{path_segment('fine_tuning_job_id', fine_tuning_job_id)}"
         call = endpoint.call(path, endpoint.query(request, {}), request, RequestCounts())

@@ -1,9 +1,9 @@
-"""Makes sure that a response belongs to the job that was requested.
+"""Checks that a response belongs to the requested job.
 
-A response can be that of another request: a connection may carry one too many, a proxy may mix them
-up. Records name their job, so it shows. A server may also know the job under two ids, so one such
-response proves nothing. The request is repeated over a new connection, and the server must say the
-same again.
+If a server or proxy confuses connections, the response of another request can arrive. Each record
+has the id of its job, so the client can detect this. But a server may also use a second id for the
+same job. So a response with another job id is requested again, on a new connection, and accepted
+only if the second response has the same id.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _NONE: Final = frozenset[str]()
 _SHOWN_OF_AN_ID: Final = 100
 
 
-class _OfJob(Protocol):
+class _HasJobId(Protocol):
     @property
     def fine_tuning_job_id(self) -> str: ...
 
 
 def foreign_jobs(job_id: str | None, body: Sequence[object]) -> frozenset[str]:
-    """Return the ids of other jobs than `job_id` that checkpoints name; an empty id names none.
+    """Return the job ids of checkpoints, without `job_id` and empty ids.
 
     Args:
-        job_id: The job that was requested; None if records do not belong to one.
-        body: The checkpoints, or what they will be made of.
+        job_id: The requested job; None to return no ids.
+        body: The checkpoints, as records or as parsed by `ListDecoder.parse`.
     """
     if job_id is None:
         return _NONE
-    records = cast("Sequence[_OfJob]", body)
+    records = cast("Sequence[_HasJobId]", body)
     for record in records:
         if record.fine_tuning_job_id != job_id:
             return frozenset([record.fine_tuning_job_id for record in records]) - {job_id, ""}
@@ -58,18 +58,18 @@ async def send_for_job(
     decode: Callable[[Response], tuple[_T, frozenset[str]]],
     on_wire: OnWire,
 ) -> _T:
-    """Send a call that concerns one job; repeat it if the response names others.
+    """Send a call for one job, and repeat it if the response has the id of another job.
 
     Args:
-        session: Owns the connections.
-        call: What to request.
-        job_id: The job; None if it concerns none.
-        decode: Turns a response into the result, and the ids of other jobs that it names.
-        on_wire: See `Fetch`.
+        session: The session to send with.
+        call: The call.
+        job_id: The requested job; None if the call is not for a single job.
+        decode: Returns the result, and the ids of other jobs in the response.
+        on_wire: See `OnWire`.
 
     Raises:
-        APIResponseValidationError: Two responses name different jobs, neither of them this one.
-        Exception: Whatever `send` raises.
+        APIResponseValidationError: The two responses have the ids of different other jobs.
+        Exception: Any exception of `send`.
     """
     result, foreign = await send(session, call, decode, on_wire)
     if not foreign:

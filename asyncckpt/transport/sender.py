@@ -22,7 +22,7 @@ from asyncckpt.messages import Request, Response
 from asyncckpt.protocol.failures import TOO_MANY_REQUESTS, status_error, validation_error
 from asyncckpt.protocol.hints import NO_HINTS, rate_limit_hints, within_reason
 from asyncckpt.protocol.retries import GiveUp, History, Retry, RetryLimits, next_step
-from asyncckpt.records.codec import CutBodyError, MismatchError
+from asyncckpt.records.codec import MismatchError, TruncatedBodyError
 from asyncckpt.transport.attempt import Call, make_attempt, redacted
 from asyncckpt.transport.pacer import Ticket
 
@@ -49,7 +49,7 @@ async def send(
     Args:
         session: Owns the connections.
         call: What to request.
-        decode: Turns a successful response into the result; may raise `CutBodyError` or
+        decode: Turns a successful response into the result; may raise `TruncatedBodyError` or
             `MismatchError`.
         on_wire: Called when the request is on the wire, or has to wait before it can be.
 
@@ -108,7 +108,7 @@ class _Sending(Generic[_T]):
             raise outcome
         try:
             return self._decode(outcome)
-        except CutBodyError:
+        except TruncatedBodyError:
             raise APIConnectionError(
                 "Connection error: the body ends in the middle of its JSON",
                 request=outcome.request,

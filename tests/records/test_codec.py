@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from asyncckpt import FineTuningJob, FineTuningJobCheckpoint, Metrics, converter
 from asyncckpt.records.base import Extra, extra_field
 from asyncckpt.records.checkpoints import ListFineTuningJobCheckpointsResponse
-from asyncckpt.records.codec import CutBodyError, Decoder, MismatchError
+from asyncckpt.records.codec import Decoder, MismatchError, TruncatedBodyError
 from asyncckpt.records.jobs import ListPaginatedFineTuningJobsResponse
 
 from support.strategies import JSON, WEIRD_NAMES, checkpoints, jobs, pages, thorough, values
@@ -178,7 +178,7 @@ class TestDecode:
         def refuse(*_: object) -> None:
             raise AssertionError("the thorough way was taken again")
 
-        monkeypatch.setattr(Decoder, "_decode_thoroughly", refuse)
+        monkeypatch.setattr(Decoder, "_decode_slowly", refuse)
         assert decoder.decode(content).data[0].extra == {"new": 1}
 
     def test_numbers_without_a_fraction_are_floats_where_the_api_says_number(self) -> None:
@@ -433,7 +433,7 @@ class TestMismatch:
         decoder = page_decoder()
         good = page_of({**CHECKPOINT, "new": 1})
         for bad in (b"", b"[", b"[]", page_of({**CHECKPOINT, "id": 1, "newer": 2}), b"\xff"):
-            with pytest.raises((MismatchError, CutBodyError)):
+            with pytest.raises((MismatchError, TruncatedBodyError)):
                 decoder.decode(bad)
             assert decoder.decode(good).data[0].extra == {"new": 1}
 
@@ -461,23 +461,23 @@ class TestCutBody:
         learned.decode(content)
         for length in range(len(content)):
             for decoder in (page_decoder(), learned):
-                with pytest.raises((CutBodyError, MismatchError)) as caught:
+                with pytest.raises((TruncatedBodyError, MismatchError)) as caught:
                     decoder.decode(content[:length])
                 # A number cut behind its sign, point or e is no number, whatever follows.
                 in_a_number = content[length - 1 : length] in (b"-", b".", b"e")
-                assert isinstance(caught.value, CutBodyError) or in_a_number, content[:length]
+                assert isinstance(caught.value, TruncatedBodyError) or in_a_number, content[:length]
 
     @thorough
     @given(pages(checkpoints), st.data())
     def test_is_never_taken_for_a_whole_one(self, body: JSON, data: st.DataObject) -> None:
         content = json.dumps(body).encode()
         cut = content[: data.draw(st.integers(0, len(content) - 1))]
-        with pytest.raises((CutBodyError, MismatchError)):
+        with pytest.raises((TruncatedBodyError, MismatchError)):
             page_decoder().decode(cut)
 
     def test_nothing_at_all(self) -> None:
         for content in (b"", b"  \n"):
-            with pytest.raises(CutBodyError):
+            with pytest.raises(TruncatedBodyError):
                 page_decoder().decode(content)
 
 
@@ -489,7 +489,7 @@ class TestFuzz:
         decoder = page_decoder()
         try:
             page = decoder.decode(content)
-        except (CutBodyError, MismatchError):
+        except (TruncatedBodyError, MismatchError):
             return
         assert_holds(page, json.loads(content))
 
@@ -513,7 +513,7 @@ class TestFuzz:
             content = content[:start] + replacement + content[start + length :]
         try:
             page = decoder.decode(content)
-        except (CutBodyError, MismatchError):
+        except (TruncatedBodyError, MismatchError):
             return
         assert_holds(page, json.loads(content))
 

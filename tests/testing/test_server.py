@@ -24,7 +24,7 @@ def test_invalid_arguments_are_rejected() -> None:
         Sandbox(burst=3)
     with pytest.raises(ValueError, match="burst must be at least 1"):
         Sandbox(rate_limit=1, burst=0)
-    with pytest.raises(TypeError, match="burst must be a whole number"):
+    with pytest.raises(TypeError, match="burst must be an integer"):
         Sandbox(rate_limit=1, burst=1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="rate"):
         Sandbox(rate_limit=0)

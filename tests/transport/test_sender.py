@@ -25,7 +25,7 @@ from asyncckpt import (
     Response,
 )
 from asyncckpt.protocol.failures import BodyTooLongError
-from asyncckpt.records.codec import CutBodyError, MismatchError
+from asyncckpt.records.codec import MismatchError, TruncatedBodyError
 from asyncckpt.transport.attempt import Call
 from asyncckpt.transport.pacer import Pacer
 from asyncckpt.transport.sender import send
@@ -336,11 +336,11 @@ def test_no_frame_of_a_failing_callable_holds_a_key(keys: tuple[Any, ...]) -> No
 
 
 def test_a_cut_body_is_retried() -> None:
-    bodies = iter([CutBodyError("cut"), "page"])
+    bodies = iter([TruncatedBodyError("cut"), "page"])
 
     def decode(_: Response) -> str:
         body = next(bodies)
-        if isinstance(body, CutBodyError):
+        if isinstance(body, TruncatedBodyError):
             raise body
         return body
 
