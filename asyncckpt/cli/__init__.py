@@ -1,7 +1,7 @@
-"""The `asyncckpt` command. It needs the extra: ``pip install "asyncckpt[cli]"``.
+"""Provides the `asyncckpt` command. It needs an extra: ``pip install "asyncckpt[cli]"``.
 
-Importing this module imports next to nothing, and `main` takes over Ctrl-C before it imports the
-rest: an interrupt during an import ends the command without a traceback.
+This module imports as little as possible. `main` sets a handler for Ctrl-C before it imports the
+rest, so that Ctrl-C during an import ends the command without a traceback.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: The arguments after the command's name; default: those of the process.
+        arguments: The arguments without the name of the command; default: those of the process.
 
     Returns:
-        The exit code: 0 for success, 1 if the API, the connection or the output failed, 2 for wrong
-        usage, 130 after Ctrl-C, 141 if the reader of the output has closed it.
+        The exit code: 0 for success; 1 if the API, the connection or the output failed; 2 for wrong
+        usage; 130 after Ctrl-C; 141 if the reader of the output has closed the pipe.
     """
-    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    has_default_handler = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     try:
-        if is_ours:
+        if has_default_handler:
             _set_sigint(exit_at_once)
         return _main(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
-        if is_ours:
+        if has_default_handler:
             _set_sigint(signal.default_int_handler)
 
 
 def exit_at_once(signum: int, frame: FrameType | None) -> None:
-    """Handle SIGINT while nothing needs to be cleaned up yet."""
+    """Handle SIGINT by ending the process, while no cleanup is needed."""
     os._exit(INTERRUPTED)
 
 
@@ -51,7 +51,7 @@ def _set_sigint(handler: Callable[[int, FrameType | None], object]) -> None:
     try:
         signal.signal(signal.SIGINT, handler)
     except ValueError:
-        # Only the main thread may set a handler.
+        # Python raises this outside of the main thread.
         return
 
 

@@ -1,4 +1,4 @@
-"""Makes ``python -m asyncckpt.cli`` run the command."""
+"""Runs the command for ``python -m asyncckpt.cli``."""
 
 import sys
 

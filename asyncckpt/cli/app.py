@@ -1,4 +1,4 @@
-"""The subcommands: their arguments, their errors and their exit codes."""
+"""Defines the subcommands, with their arguments and exit codes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _finite(_: object, number: float | None) -> None:
 
 app = App(
     name="asyncckpt",
-    help="The checkpoints of OpenAI fine-tuning jobs.",
+    help="List the checkpoints of OpenAI fine-tuning jobs.",
     help_format="plaintext",
     help_epilogue="""\
 Examples:
@@ -46,11 +46,11 @@ Examples:
   asyncckpt list ftjob-abc123 | jq .metrics    JSON lines in a pipe
   asyncckpt sandbox                            serve the API with test data
 
-The API key is read from OPENAI_API_KEY. It is never an argument: other users of
-the machine can see arguments.
+The API key is read from OPENAI_API_KEY. It cannot be an argument, because other
+users of the machine can see arguments.
 
 Exit codes: 0 success, 1 the API, the connection or the output failed,
-2 wrong usage, 130 Ctrl-C, 141 the reader of the output has closed it.
+2 wrong usage, 130 Ctrl-C, 141 the reader of the output has closed the pipe.
 """,
     version=_version,
     version_flags=["--version"],
@@ -60,12 +60,12 @@ Exit codes: 0 success, 1 the API, the connection or the output failed,
     suppress_keyboard_interrupt=False,
 )
 
-# "-" looks like an option. So `read_ids` accepts everything that does, and rejects the rest.
+# To allow "-", this allows everything that looks like an option; `read_ids` rejects the rest.
 JobIds = Parameter(name="JOB_ID", allow_leading_hyphen=True, show_default=False)
 AtLeastOne = Parameter(validator=Number(gte=1))
 NotNegative = Parameter(validator=Number(gte=0))
 PageSize = Parameter(validator=Number(gte=1, lte=100))
-# Jobs are generated when the sandbox starts, and take memory.
+# The sandbox keeps all jobs in memory.
 UpTo100000 = Parameter(validator=Number(gte=0, lte=100_000))
 FiniteNotNegative = Parameter(validator=(Number(gte=0), _finite))
 FinitePositive = Parameter(validator=(Number(gt=0), _finite))
@@ -98,21 +98,21 @@ def list_checkpoints(
     sandbox: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     verbose: Annotated[bool, Parameter(alias="-v", negative="", show_default=False)] = False,
 ) -> int:
-    """List the checkpoints of jobs, newest first, while pages arrive.
+    """List the checkpoints of jobs, newest first.
 
     Args:
         job_ids: Jobs, printed in this order; "-" reads ids from stdin, one per line.
-        format: Without it: table on a terminal, jsonl in a pipe or file.
-        limit: Records per page, 1 to 100. Without it: 100, or what the server allows.
+        format: Default: table on a terminal, jsonl in a pipe or file.
+        limit: Records per page, 1 to 100. Default: 100, or less if the server requires it.
         max_records: Maximum number of records of each job.
         after: Continue after this checkpoint id; for one job only.
         concurrency: Jobs listed at the same time.
-        base_url: Without it: OPENAI_BASE_URL, or api.openai.com.
+        base_url: URL of the API. Default: OPENAI_BASE_URL, or https://api.openai.com/v1.
         api_key_env: Environment variable with the API key.
-        timeout: Seconds for one attempt of a request. Without it: 60, of which 5 to connect.
-        max_retries: Retries of a failed request. Without it: 6.
+        timeout: Seconds for one attempt of a request. Default: 60, and 5 to connect.
+        max_retries: Retries of a failed request. Default: 6.
         sandbox: Use a sandbox inside this command: no key, no network. JOB_ID is optional.
-        verbose: Log retries, pauses and changes of pace to stderr.
+        verbose: Log retries, pauses and changes of the request rate to stderr.
 
     Returns:
         The exit code.
@@ -121,11 +121,11 @@ def list_checkpoints(
 
     ids = read_ids(job_ids)
     if not ids and not sandbox:
-        raise UsageError("name at least one JOB_ID, or try it with --sandbox")
+        raise UsageError("pass at least one JOB_ID, or try --sandbox")
     if after is not None and len(ids) > 1:
-        raise UsageError("--after continues the list of one job; name only that JOB_ID")
+        raise UsageError("--after is for a single job; pass only one JOB_ID")
     if sandbox and base_url is not None:
-        raise UsageError("--sandbox has a server of its own; leave out --base-url")
+        raise UsageError("--sandbox and --base-url cannot be combined")
     listing = Listing(
         job_ids=ids,
         format=format,
@@ -167,17 +167,17 @@ def serve_sandbox(
     rate_limit: Annotated[float | None, FinitePositive] = None,
     burst: Annotated[int | None, AtLeastOne] = None,
 ) -> int:
-    """Serve a sandbox of the API until Ctrl-C: test data, no key of yours.
+    """Serve a sandbox of the API with test data until Ctrl-C.
 
     Args:
-        host: Address to serve on; everyone who can reach it can use it.
-        port: Port to serve on; 0 selects a free one.
-        jobs: Number of jobs, 100000 at most.
+        host: Address to listen on; everyone who can reach it can use the sandbox.
+        port: Port to listen on; 0 selects a free port.
+        jobs: Number of jobs, at most 100000.
         checkpoints: Number of checkpoints of each job.
         seed: Seed of the data; the same seed gives the same data.
         latency: Seconds before each response.
-        rate_limit: Requests per second before responses are 429. Without it: no limit.
-        burst: Requests accepted at once after a pause. Without it: a tenth of --rate-limit, or 1.
+        rate_limit: Requests per second; more are rejected with 429. Default: no limit.
+        burst: Requests accepted at once after a pause. Default: 10% of --rate-limit, at least 1.
 
     Returns:
         The exit code.
@@ -185,7 +185,7 @@ def serve_sandbox(
     from asyncckpt.cli.serving import serve
 
     if burst is not None and rate_limit is None:
-        raise UsageError("--burst belongs to --rate-limit; give both")
+        raise UsageError("--burst needs --rate-limit")
     serving = partial(
         serve,
         host=host,
@@ -200,16 +200,16 @@ def serve_sandbox(
     try:
         run_until_interrupted(serving)
     except KeyboardInterrupt:
-        # The usual way to end a server.
+        # Ctrl-C is the normal way to stop a server, not a failure.
         return 0
     return 0
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command, and turn its errors into exit codes and one line on standard error.
+    """Run the command. Write an error as one line to standard error.
 
     Args:
-        arguments: The arguments after the command's name.
+        arguments: The arguments without the name of the command.
 
     Returns:
         The exit code.
@@ -232,7 +232,7 @@ def run(arguments: Sequence[str]) -> int:
         _discard_unwritten()
         return PIPE_CLOSED
     except SystemExit:
-        # rich, which prints the help, exits when the reader of a pipe has closed it.
+        # rich, which prints the help, raises this if the reader has closed the pipe.
         return PIPE_CLOSED
     except OSError as error:
         complain(OSError(f"cannot write the output: {error.strerror or error}"))

@@ -1,4 +1,4 @@
-"""What the command reads besides its arguments: job ids from standard input, and the API key."""
+"""Reads job ids from standard input, and the API key from the environment."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["api_key_from", "read_ids"]
 
 
 def read_ids(arguments: Sequence[str]) -> list[str]:
-    """Return the job ids that the arguments name, and those on standard input for a "-".
+    """Return job ids; replace "-" by the ids on standard input.
 
-    It must run before there is an event loop: a blocking read would delay Ctrl-C.
+    Call this before the event loop starts: in a loop, the blocking read would delay Ctrl-C.
 
     Args:
         arguments: Job ids, or "-".
@@ -23,7 +23,7 @@ def read_ids(arguments: Sequence[str]) -> list[str]:
         The ids, in order.
 
     Raises:
-        UsageError: Standard input is closed, empty or in a different encoding, or an argument is an
+        UsageError: Standard input is closed, empty or in another encoding, or an argument is an
             unknown option.
     """
     ids: list[str] = []
@@ -41,12 +41,12 @@ def _ids_from_stdin() -> list[str]:
     if sys.stdin is None:
         raise UsageError('"-" reads ids from standard input, which is closed')
     try:
-        # Some editors begin a file with a byte order mark.
+        # Some editors write a byte order mark at the beginning of a file.
         lines = [line.lstrip("\ufeff").strip() for line in sys.stdin]
     except UnicodeDecodeError:
         encoding = sys.stdin.encoding
         raise UsageError(
-            f"the ids on standard input are not {encoding}; save them in that encoding"
+            f"the ids on standard input are not valid {encoding}; save the file in that encoding"
         ) from None
     ids = [line for line in lines if line]
     if not ids:
@@ -67,8 +67,8 @@ def api_key_from(variable: str) -> str:
         UsageError: The variable is not set, or has no name.
     """
     if not variable:
-        raise UsageError("--api-key-env takes the name of the variable with your API key")
+        raise UsageError("--api-key-env needs the name of the variable with your API key")
     key = os.environ.get(variable, "").strip()
     if not key:
-        raise UsageError(f"set {variable} to your API key, or try --sandbox, which needs none")
+        raise UsageError(f"set {variable} to your API key, or try --sandbox, which needs no key")
     return key

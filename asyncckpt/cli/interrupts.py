@@ -1,4 +1,4 @@
-"""Ctrl-C: at once while nothing needs cleaning up, as a cancellation while an event loop runs."""
+"""Handles Ctrl-C while an event loop runs: the first cancels the work, the second exits at once."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["run_until_interrupted"]
 
 
 def run_until_interrupted(main: Callable[[], Coroutine[object, object, None]]) -> None:
-    """Run a coroutine in an event loop; Ctrl-C cancels it, and a second one ends the process.
+    """Run a coroutine in an event loop; Ctrl-C cancels it, and a second Ctrl-C ends the process.
 
-    `asyncio.run` would do this only if Ctrl-C raised KeyboardInterrupt outside of the loop, also
-    before the coroutine has started.
+    `asyncio.run` also cancels on Ctrl-C, but only if the SIGINT handler is Python's default, which
+    `asyncckpt.cli.main` has replaced.
 
     Args:
         main: Returns the coroutine.
 
     Raises:
         KeyboardInterrupt: Ctrl-C has cancelled the coroutine.
-        BaseException: Whatever the coroutine raises.
+        BaseException: Any exception of the coroutine.
     """
     if signal.getsignal(signal.SIGINT) is not exit_at_once:
         asyncio.run(main())

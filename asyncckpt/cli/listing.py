@@ -1,4 +1,4 @@
-"""`asyncckpt list`: from the API to standard output, record by record."""
+"""Implements `asyncckpt list`."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ __all__ = ["Listing", "list_from_api", "list_from_sandbox"]
 
 @attrs.define(kw_only=True)
 class Listing:
-    """What to list, and how to write it.
+    """The arguments of `asyncckpt list`.
 
     Args:
         job_ids: The ids of the jobs.
-        format: The output format; None chooses by the kind of output.
-        limit: Records per page; None for the default of the client.
+        format: The output format; None for a table on a terminal and JSON lines elsewhere.
+        limit: The number of records per page; None for the client's default.
         max_records: The maximum number of records of each job; None for all.
         after: The checkpoint to continue after, for a single job; None for the beginning.
         concurrency: The number of jobs to list at the same time.
-        verbose: Write the log to standard error.
+        verbose: Whether to write the log to standard error.
         failed: The number of jobs that could not be listed.
     """
 
@@ -51,17 +51,17 @@ class Listing:
     _waiting: WaitingLine = attrs.field(init=False, repr=False)
 
     async def write_to_stdout(self, client: AsyncClient) -> None:
-        """Write the checkpoints, job after job.
+        """List the checkpoints, and write them to standard output, one job after the other.
 
-        If one of several jobs cannot be listed, its error is written to standard error and the
-        others go on.
+        If one of several jobs cannot be listed, this writes the error to standard error, and
+        continues with the other jobs.
 
         Args:
             client: The client to list with.
 
         Raises:
-            UsageError: An argument is not valid; nothing has been sent.
-            APIError: The only job cannot be listed, or the API key is rejected.
+            UsageError: An argument is invalid.
+            APIError: The only job cannot be listed, or the server rejects the API key.
             OSError: Standard output cannot be written to.
         """
         loop = asyncio.get_running_loop()
@@ -104,7 +104,7 @@ class Listing:
 
     def _complain(self, failure: JobFailure) -> None:
         if isinstance(failure.error, AuthenticationError):
-            # The other jobs would be rejected for the same reason.
+            # The server would reject the other requests too.
             raise failure.error
         self.failed += 1
         self._waiting.clear()
@@ -119,23 +119,23 @@ async def list_from_api(listing: Listing, options: ClientOptions) -> None:
         options: The options of the client.
 
     Raises:
-        UsageError: The client rejects the options.
-        Exception: Whatever `Listing.write_to_stdout` raises.
+        UsageError: An option of the client is invalid.
+        Exception: See `Listing.write_to_stdout`.
     """
     async with _client(options) as client:
         await listing.write_to_stdout(client)
 
 
 async def list_from_sandbox(listing: Listing, options: ClientOptions) -> None:
-    """List from a sandbox that serves as long as the list takes.
+    """List from a sandbox, which is closed at the end.
 
     Args:
-        listing: What to list; without jobs, one of the sandbox's is chosen and others are named.
+        listing: What to list. Without job ids, this lists one job and suggests another.
         options: The options of the client.
 
     Raises:
-        UsageError: The client rejects the options.
-        Exception: Whatever `Listing.write_to_stdout` raises.
+        UsageError: An option of the client is invalid.
+        Exception: See `Listing.write_to_stdout`.
     """
     from asyncckpt.testing import Sandbox
 

@@ -1,4 +1,4 @@
-"""The log of the package while the command runs."""
+"""Writes the package's log to standard error while the command runs."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ __all__ = ["logged"]
 _LOGGER = "asyncckpt"
 
 
-class _Lines(logging.Handler):
-    """Writes records to standard error, or hands them to the waiting line.
+class _Handler(logging.Handler):
+    """Writes log records to standard error, and shows the latest in the waiting line.
 
     Args:
-        waiting: The line that says what the command waits for.
-        level: Records of this level and above are written.
+        waiting: The waiting line, which shows messages of all levels.
+        level: The lowest level of the records to write.
     """
 
     def __init__(self, waiting: WaitingLine, level: int) -> None:
         super().__init__()
         self._waiting = waiting
-        self._written_from = level
+        self._lowest_level = level
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Handle one record."""
+        """Write or show one record."""
         try:
             message = record.getMessage()
         except Exception:
             self.handleError(record)
             return
         self._waiting.note(message)
-        if record.levelno >= self._written_from:
+        if record.levelno >= self._lowest_level:
             self._waiting.clear()
             time = datetime.fromtimestamp(record.created).astimezone()
             tell(f"asyncckpt: {time:%H:%M:%S} {record.levelname} {printable(message)}\n")
@@ -44,14 +44,14 @@ class _Lines(logging.Handler):
 
 @contextlib.contextmanager
 def logged(waiting: WaitingLine, *, verbose: bool) -> Generator[None, None, None]:
-    """Handle the package's log records in the body of a ``with`` statement.
+    """Write the package's log during the block of a ``with`` statement.
 
     Args:
-        waiting: The line that says what the command waits for.
-        verbose: Write records of level INFO and above, not only warnings.
+        waiting: The waiting line.
+        verbose: Whether to write records of level INFO too, and not only warnings and errors.
     """
     logger = logging.getLogger(_LOGGER)
-    handler = _Lines(waiting, logging.INFO if verbose else logging.WARNING)
+    handler = _Handler(waiting, logging.INFO if verbose else logging.WARNING)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

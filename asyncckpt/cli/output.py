@@ -1,4 +1,4 @@
-"""Checkpoints as a table, JSON lines, CSV or JSON, written one by one as they arrive."""
+"""Writes checkpoints as a table, JSON lines, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -29,9 +29,6 @@ def writer_for(format_: Format | None, out: TextIO) -> Writer:
     Args:
         format_: The format; None for a table on a terminal and JSON lines elsewhere.
         out: The output.
-
-    Returns:
-        A writer to `out`.
     """
     if format_ is None:
         format_ = "table" if out.isatty() else "jsonl"
@@ -52,14 +49,14 @@ def _escape_in_json(error: UnicodeError) -> tuple[str, int]:
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
-# Python's own "backslashreplace" writes \xe9, which is not JSON.
+# The handler "backslashreplace" writes escapes such as \xe9, which JSON does not allow.
 codecs.register_error("asyncckpt.json", _escape_in_json)
 
 
 class Writer(ABC):
-    """Writes checkpoints one by one.
+    """Base class of the writers.
 
-    Control characters and characters that the output cannot encode are escaped.
+    A writer escapes control characters, and characters that the encoding of the output lacks.
 
     Args:
         out: The output.
@@ -79,20 +76,20 @@ class Writer(ABC):
             checkpoint: The checkpoint.
 
         Raises:
-            OSError: The output cannot be written to.
+            OSError: Writing failed.
         """
         self._put(checkpoint)
         self._out.flush()
 
     @abstractmethod
     def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
-        """Write one checkpoint to the buffer of the output."""
+        """Write one checkpoint, without flushing the output."""
 
     def close(self) -> None:
-        """End the output, also after an error: what was written stays readable.
+        """Complete the output, so that it is valid even after an error.
 
         Raises:
-            OSError: The output cannot be written to.
+            OSError: Writing failed.
         """
         self._out.flush()
 
@@ -104,7 +101,7 @@ def _json(checkpoint: FineTuningJobCheckpoint) -> str:
 
 
 class JSONLinesWriter(Writer):
-    """One JSON object per line, as the API sends them; metrics are floats (3000.0)."""
+    """Writes one JSON object per line, as the API sends them; metrics are floats (3000.0)."""
 
     _escape = "asyncckpt.json"
 
@@ -113,7 +110,7 @@ class JSONLinesWriter(Writer):
 
 
 class JSONWriter(Writer):
-    """One JSON array."""
+    """Writes one JSON array."""
 
     _escape = "asyncckpt.json"
 
@@ -126,7 +123,7 @@ class JSONWriter(Writer):
         self._before_next = ",\n"
 
     def close(self) -> None:
-        """Close the array."""
+        """Write the end of the array."""
         self._out.write("[]\n" if self._before_next == "[\n" else "\n]\n")
         super().close()
 
@@ -142,8 +139,8 @@ METRICS = (
 FIELDS = ("id", "fine_tuning_job_id", "step_number", "created_at", "fine_tuned_model_checkpoint")
 
 
-# A spreadsheet takes a cell that starts with one of these for a formula (OWASP, CSV injection).
-# Tabs and line breaks, which it may skip, are escaped before.
+# A spreadsheet treats a cell that starts with one of these characters as a formula (OWASP, CSV
+# injection). It also skips tabs and line breaks at the start, but `printable` escapes those.
 FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
@@ -155,9 +152,9 @@ def _cell(value: object) -> object:
 
 
 class CSVWriter(Writer):
-    """CSV with a header line; a metric that was not measured is an empty field.
+    """Writes CSV with a header line. A metric that was not measured is an empty field.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe in front.
+    Text that a spreadsheet would treat as a formula gets an apostrophe as prefix.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -172,7 +169,10 @@ class CSVWriter(Writer):
 
 @attrs.frozen
 class Column:
-    """A column of the table. Its width is fixed, since later rows are not known yet."""
+    """A column of the table.
+
+    The width is fixed, because rows are written before later ones arrive.
+    """
 
     title: str
     width: int
@@ -180,7 +180,7 @@ class Column:
     right: bool = False
 
     def fit(self, text: str) -> str:
-        """Pad a text to the width; a longer one shifts the rest of its row."""
+        """Pad text to the width of the column; longer text is not cut."""
         return text.rjust(self.width) if self.right else text.ljust(self.width)
 
 
@@ -196,11 +196,11 @@ def _created(checkpoint: FineTuningJobCheckpoint) -> str:
     try:
         return f"{checkpoint.created:%Y-%m-%d %H:%M}"
     except (OSError, OverflowError, ValueError):
-        # Milliseconds, for example: the row is still shown.
+        # The number is too large, for example because the server sends milliseconds.
         return str(checkpoint.created_at)
 
 
-# The most important first: a narrow terminal leaves out the last ones.
+# In the order of importance: a narrow terminal shows only the first ones.
 COLUMNS = (
     Column("CHECKPOINT", 31, lambda checkpoint: printable(checkpoint.id)),
     Column("STEP", 6, lambda checkpoint: str(checkpoint.step_number), right=True),
@@ -217,10 +217,10 @@ GAP = "  "
 
 
 class TableWriter(Writer):
-    """A table per job, under the id of the job, with the columns that fit on the terminal.
+    """Writes a table for each job, under the id of the job.
 
     Args:
-        out: The output; if it is not a terminal, all columns are shown.
+        out: The output. A terminal gets the columns that fit, other outputs get all columns.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -236,7 +236,7 @@ class TableWriter(Writer):
     def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
         if checkpoint.fine_tuning_job_id != self._job:
             self._write_head(checkpoint.fine_tuning_job_id)
-        # Without styles, which would take longer than fetching the row.
+        # Not with rich, which is slower than fetching the records.
         self._out.write(self._row(column.cell(checkpoint) for column in self._columns))
 
     def _write_head(self, job: str) -> None:
@@ -244,7 +244,7 @@ class TableWriter(Writer):
             self._out.write("\n")
         self._job = job
         titles = self._row(column.title for column in self._columns)
-        # Captured, since rich ends the process itself when the reader of a pipe has closed it.
+        # If the reader has closed the pipe, rich would exit the process while it writes.
         with self._console.capture() as head:
             self._console.print(printable(job), style="bold cyan")
             self._console.print(titles, style="dim", end="")

@@ -1,4 +1,4 @@
-"""`asyncckpt sandbox`: a sandbox for other programs."""
+"""Implements `asyncckpt sandbox`."""
 
 from __future__ import annotations
 
@@ -23,20 +23,10 @@ async def serve(
     rate_limit: float | None,
     burst: int | None,
 ) -> None:
-    """Serve a sandbox until cancelled.
-
-    Args:
-        host: The address to serve on.
-        port: The port; 0 selects a free one.
-        jobs: The number of jobs.
-        checkpoints: The number of checkpoints of each job.
-        seed: The seed of the data.
-        latency: Seconds before each response.
-        rate_limit: Requests per second before responses are 429; None for no limit.
-        burst: Requests that are accepted at once after a pause; None for the default.
+    """Serve a sandbox until this coroutine is cancelled; see `Sandbox` for the arguments.
 
     Raises:
-        AddressError: The address cannot be used.
+        AddressError: The sandbox cannot listen on the address.
     """
     sandbox = Sandbox(
         host=host,
@@ -51,7 +41,7 @@ async def serve(
     try:
         await sandbox.start()
     except OSError as error:
-        # asyncio puts a sentence of its own into `strerror`, and resolvers use negative numbers.
+        # asyncio puts its own text into `strerror`. The codes of failed DNS lookups are negative.
         code = error.errno or 0
         reason = os.strerror(code) if code > 0 else error.strerror or error
         raise AddressError(f"cannot serve on {host}, port {port}: {reason}") from None
@@ -64,7 +54,7 @@ async def serve(
 
 
 def _welcome(sandbox: Sandbox) -> str:
-    """Return lines to paste into another terminal."""
+    """Return the text to print: shell commands for another terminal."""
     lines = [
         f"# A sandbox with {len(sandbox.job_ids)} jobs. Ctrl-C stops it. In another terminal:",
         f"export OPENAI_BASE_URL={sandbox.base_url}",

@@ -1,4 +1,4 @@
-"""What the command tells people on standard error, and text that is safe to show."""
+"""Writes messages to standard error, and escapes text for a terminal."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ __all__ = [
 
 
 class UsageError(Exception):
-    """The arguments or the environment are wrong; the message says how to correct them."""
+    """The arguments or the environment variables are wrong; the message says how to fix them."""
 
 
 class AddressError(Exception):
-    """A server cannot use its address."""
+    """A server cannot listen on an address."""
 
 
 def printable(text: str) -> str:
-    r"""Escape the characters that a terminal acts on or that reorder text.
+    r"""Escape the characters that `str.isprintable` rejects.
 
-    These are all that `str.isprintable` rejects: C0 and C1 controls, DEL, line separators,
-    bidirectional controls and other invisible characters.
+    These include control characters, line separators, and characters that change the direction of
+    text. A terminal would interpret them.
 
     Args:
         text: Any text.
 
     Returns:
-        The text on one line, with each of these characters as an escape such as ``\x1b``.
+        The text on one line, with escapes such as ``\x1b``.
     """
     if text.isprintable():
         return text
@@ -45,26 +45,22 @@ def printable(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    r"""Escape the same characters within JSON, which stays equivalent.
+    r"""Escape the same characters in JSON; the result is equivalent JSON.
 
     Args:
-        text: JSON without insignificant whitespace other than spaces.
+        text: JSON on one line.
 
     Returns:
-        The JSON, with each of these characters as an escape such as ``\u001b``.
+        The JSON, with escapes such as ``\u001b``.
     """
     if text.isprintable():
         return text
-    # Outside of strings, JSON has no such characters.
+    # JSON on one line has such characters only inside of strings.
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def tell(text: str) -> None:
-    """Write to standard error; a closed or full one does not stop the command.
-
-    Args:
-        text: What to write.
-    """
+    """Write text to standard error. If that fails, do nothing."""
     if sys.stderr is None:
         return
     with contextlib.suppress(OSError, ValueError):
@@ -73,20 +69,15 @@ def tell(text: str) -> None:
 
 
 def complain(error: Exception) -> None:
-    """Write an error to standard error, on one line.
-
-    Args:
-        error: The error.
-    """
+    """Write an error to standard error, on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     tell(f"asyncckpt: {printable(text)}\n")
 
 
 def discard(stream: TextIO) -> None:
-    """Discard what a broken stream has buffered, and all that follows.
+    """Discard the buffer of a broken output stream, and all later output.
 
-    Otherwise Python fails to flush standard output at exit, with a message and an exit code of its
-    own.
+    Otherwise Python would fail to flush the stream at exit, and change the exit code.
 
     Args:
         stream: Standard output.

@@ -1,4 +1,4 @@
-"""The line on a terminal that says what the command waits for."""
+"""Shows a status line on a terminal while the command waits for records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asyncckpt.cli.terminal import printable, tell
 __all__ = ["WaitingLine"]
 
 QUIET_SECONDS = 2.0
-"""How long there is no record before the line appears."""
+"""The time without a record after which the line appears."""
 
 UPDATE_SECONDS = 0.5
 DEFAULT_COLUMNS = 80
@@ -22,14 +22,14 @@ class Timer(Protocol):
     """A scheduled call."""
 
     def cancel(self) -> None:
-        """Do not call."""
+        """Cancel the call."""
         ...
 
 
 class WaitingLine:
-    """One line, rewritten in place, while no record arrives.
+    """A line on standard error, updated in place while no record arrives.
 
-    It appears only if standard error is a terminal.
+    It appears only on a terminal.
 
     Args:
         clock: Returns the time in seconds.
@@ -51,32 +51,32 @@ class WaitingLine:
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Begin to wait for records."""
+        """Start to wait for records."""
         self._since = self._clock()
         if can_rewrite_a_line(sys.stderr):
             self._schedule()
 
     def progress(self) -> None:
-        """Note that a record has arrived, and remove the line."""
+        """Remove the line, because a record has arrived."""
         self._since = self._clock()
         self._message = ""
         if self._shown:
             self.clear()
 
     def note(self, message: str) -> None:
-        """Note the latest log message: the line shows it until the next record arrives."""
+        """Show a log message in the line until the next message or record arrives."""
         self._message = message
         self._noted_at = self._clock()
 
     def clear(self) -> None:
-        """Remove the line, so that something else can be written; it appears again later."""
+        """Remove the line until the next update, so that other text can be written."""
         if self._shown:
-            # Spaces, for terminals that know no escape sequences.
+            # Spaces also work on terminals without escape sequences.
             tell(f"\r{' ' * self._shown}\r")
             self._shown = 0
 
     def stop(self) -> None:
-        """Remove the line for good."""
+        """Remove the line permanently."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -102,19 +102,19 @@ class WaitingLine:
     def _fitted(self, text: str) -> str:
         from rich.cells import cell_len, chop_cells
 
-        # The last column stays free: some terminals wrap when it is written.
+        # Some terminals wrap the line if its last column is used.
         fitted = chop_cells(text, max(1, columns_of_stderr() - 1))[0]
         self._shown = cell_len(fitted)
         return fitted
 
 
 def can_rewrite_a_line(stream: TextIO | None) -> bool:
-    """Return whether a stream is a terminal on which a line can be replaced."""
+    """Return whether a stream is a terminal on which a line can be overwritten."""
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def columns_of_stderr() -> int:
-    """Return the width of the terminal on standard error."""
+    """Return the number of columns of the terminal on standard error."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or DEFAULT_COLUMNS
     except (AttributeError, OSError, ValueError):

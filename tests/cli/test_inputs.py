@@ -16,7 +16,7 @@ def test_ids_in_another_encoding_are_rejected(run: Run, monkeypatch: pytest.Monk
     ran = run("list", "-")
     assert ran.code == 2
     assert ran.err == (
-        "asyncckpt: the ids on standard input are not utf-8; save them in that encoding\n"
+        "asyncckpt: the ids on standard input are not valid utf-8; save the file in that encoding\n"
     )
 
 
