@@ -1,4 +1,4 @@
-"""The connections of a sandbox, and how a response is sent on one."""
+"""Counts the connections of a sandbox, and sends responses on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHUTDOWN_SECONDS = 2.0
 
 
 class Connections(web.Server):
-    """Counts the open connections; aiohttp speaks HTTP on each of them."""
+    """An aiohttp server that counts its connections."""
 
     def __init__(self, handler: RequestHandler, stats: Stats) -> None:
         super().__init__(handler, handler_cancellation=True, access_log=None)
@@ -31,7 +31,7 @@ class Connections(web.Server):
         self._stats.connections += 1
         self._stats.connections_open += 1
         if self._is_aborting:
-            # It was being accepted when the listener closed.
+            # The listener was closed while it accepted this connection.
             transport.abort()
 
     def connection_lost(
@@ -42,7 +42,7 @@ class Connections(web.Server):
         self._stats.connections_open -= 1
 
     async def abort(self) -> None:
-        """Close every connection at once, and wait until its task has ended."""
+        """Close all connections immediately, and wait until their tasks have ended."""
         self._is_aborting = True
         for connection in self.connections:
             if connection.transport is not None:
@@ -81,10 +81,10 @@ async def send(
     Args:
         request: The request.
         response: The response.
-        headers: Headers of every response, names in lower case.
+        headers: The headers that every response has; the names are in lower case.
 
     Returns:
-        What an aiohttp handler returns.
+        The return value for the aiohttp handler.
 
     Raises:
         ConnectionError: The client has closed the connection.
@@ -102,7 +102,7 @@ async def send(
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """Close with a TCP RST: SO_LINGER with a time of zero, see socket(7)."""
+    """Close a connection with a TCP RST: SO_LINGER with a timeout of zero, see socket(7)."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -1,4 +1,4 @@
-"""Reproducible randomness: bytes, names and numbers that depend on their arguments alone."""
+"""Derives reproducible pseudo-random bytes, names and numbers from their arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BASE62 = (ALPHABET * 5)[:256].encode()
 
 
 def digest_of(*parts: object) -> bytes:
-    """Return 64 bytes that depend on the parts alone and are the same in every process."""
+    """Return 64 bytes that depend only on the parts, and are the same in every process."""
     return hashlib.blake2b("/".join(map(str, parts)).encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""What happens to a request of the sandbox: it is recorded and limited, and gets a response."""
+"""Handles the requests of a sandbox: records them, applies limiter and faults, and responds."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _BEARER = "bearer "
 
 
 class Handler:
-    """Handles the requests of a sandbox, whatever connection they come on.
+    """Handles the requests of all connections of a sandbox.
 
     Args:
-        api: The behaviour of the API.
+        api: The API to serve.
         seed: The seed of the latency and of request ids.
-        latency: Seconds before each response, or the lowest and the highest number of them.
-        origin_of: Returns the origin of the server under a host name.
+        latency: Seconds before each response, or a tuple of the lowest and the highest number.
+        origin_of: Returns the origin of the server for a host name.
         host: The host name of the server.
     """
 

@@ -1,4 +1,4 @@
-"""The arguments of a client, for `Sandbox.client`."""
+"""Defines the arguments of `Sandbox.client`."""
 
 from __future__ import annotations
 

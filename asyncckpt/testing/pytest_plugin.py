@@ -1,7 +1,7 @@
-"""The pytest plugin: a sandbox and a client for it as fixtures.
+"""Provides the pytest fixtures `asyncckpt_sandbox` and `asyncckpt_client`.
 
-pytest loads it once asyncckpt is installed. The client's fixture is asynchronous and needs
-pytest-asyncio; without it, tests that request this fixture are skipped.
+pytest loads this plugin if asyncckpt is installed. The fixture of the client is asynchronous and
+needs pytest-asyncio. Without pytest-asyncio, tests that request it are skipped.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(name="asyncckpt_sandbox")
 def running_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """Serve a sandbox for one test, in a thread: the test's event loop may be any.
+    """Serve a sandbox for one test.
 
-    The mark `asyncckpt_sandbox(jobs=3, latency=0.01)` on a test, class or module gives its
-    arguments.
+    The sandbox runs in a thread, so that the test can use any event loop or none. A mark such as
+    `asyncckpt_sandbox(jobs=3, latency=0.01)` on a test, class or module sets its arguments.
 
     Yields:
         The sandbox.
@@ -43,7 +43,7 @@ def running_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     mark = node.get_closest_marker(_MARK)
     options: Mapping[str, Any] = mark.kwargs if mark else {}
     if mark and mark.args:
-        message = f"{_MARK} takes keyword arguments, such as jobs=3, and not {mark.args}"
+        message = f"{_MARK} takes only keyword arguments, such as jobs=3, not {mark.args}"
         raise TypeError(message)
     with Sandbox(**options) as sandbox:
         yield sandbox
@@ -66,7 +66,7 @@ else:
 
     @pytest.fixture(name="asyncckpt_client")
     def missing_client() -> None:
-        """Skip the test: there is no plugin to run an asynchronous fixture."""
+        """Skip the test, because pytest cannot run asynchronous fixtures by itself."""
         pytest.skip(
             "asyncckpt_client needs pytest-asyncio, which is not installed: "
             "python -m pip install pytest-asyncio"

@@ -1,7 +1,7 @@
-"""Responses and recorded requests as plain values, and the bytes of a response.
+"""Defines responses and recorded requests, and generates the bytes of a response.
 
-A fault changes a `ServerResponse`; the server sends the steps that `script` yields for it. Nothing
-here awaits.
+A fault changes a `ServerResponse`. `script` yields the steps that send it: bytes and pauses. This
+module does no I/O.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import attrs
 import msgspec
 
 Headers = tuple[tuple[str, str | None], ...]
-"""Names and values in order; `None` leaves out a default header."""
+"""Names and values, in order. The value None removes a default header."""
 
 _FILLER = b" " * 65_536
 _FILLER_CHUNK = b"10000\r\n" + _FILLER + b"\r\n"
@@ -45,11 +45,11 @@ class Ending(Enum):
 
 @attrs.frozen
 class Pace:
-    """Sends slowly, in pieces.
+    """How to send data slowly, in pieces.
 
     Args:
-        seconds: Time for all pieces.
-        pieces: Number of pieces.
+        seconds: The total time.
+        pieces: The number of pieces.
     """
 
     seconds: float
@@ -62,17 +62,17 @@ class ServerResponse:
 
     Args:
         status: The HTTP status code.
-        headers: Headers to add to the default ones, or to replace them.
-        body: A JSON object, encoded when it is sent, or bytes that are sent unchanged.
+        headers: Headers to add to the default headers, or to replace them.
+        body: A JSON object, or bytes that are sent unchanged.
         wait: Seconds before the first byte.
-        head: Whether to send the status line and the headers; without them no body is sent.
-        head_pace: How to send the head slowly; None sends it at once.
+        head: Whether to send the status line and the headers; if not, no body is sent either.
+        head_pace: How to send the status line and headers slowly; None sends them at once.
         body_pace: How to send the body slowly; None sends it at once.
-        share: Part of the body, 0.0 to 1.0, that is sent; the headers announce all of it.
-        chunked: Use chunked transfer coding instead of a Content-Length.
-        gzip: Compress the body, and declare it.
-        endless: Send spaces after the body, in chunks, and never end.
-        ending: What happens to the connection.
+        share: The fraction of the body to send, 0.0 to 1.0; Content-Length is that of all of it.
+        chunked: Whether to use chunked transfer coding instead of Content-Length.
+        gzip: Whether to compress the body.
+        endless: Whether to send spaces after the body, without end.
+        ending: What to do with the connection after the response.
     """
 
     status: int = 200
@@ -89,7 +89,7 @@ class ServerResponse:
     ending: Ending = Ending.KEEP
 
     def with_headers(self, *headers: tuple[str, str | None]) -> ServerResponse:
-        """Return this response with additional headers."""
+        """Return a copy with additional headers."""
         return attrs.evolve(self, headers=(*self.headers, *headers))
 
     def content(self) -> bytes:
@@ -104,12 +104,12 @@ class RecordedRequest:
     Args:
         method: The HTTP method.
         path: The path, decoded, without the query.
-        query: The query's fields.
-        headers: The headers, names in lower case; `***` replaces the values of credentials.
+        query: The query parameters.
+        headers: The headers, with names in lower case; credentials are replaced by `***`.
         at: Seconds since the sandbox started.
         job_id: The id of the job in the path, or None.
-        page: The number of the requested page of a list, from 1, or None.
-        reused: Whether its connection carried an earlier request.
+        page: The number of the requested page, from 1, or None if it is not a list.
+        reused: Whether its connection was used for an earlier request.
     """
 
     method: str
@@ -124,13 +124,13 @@ class RecordedRequest:
 
 @attrs.frozen(kw_only=True)
 class FaultContext:
-    """What a fault may use besides the response.
+    """The information that a fault gets besides the response.
 
     Args:
         request: The request.
-        target: Path and query as requested.
-        origin: Scheme, host and port of the sandbox.
-        other_origin: The same server under a different host name.
+        target: The path and query of the request, not decoded.
+        origin: The scheme, host and port of the sandbox.
+        other_origin: The origin of the same server with a different host name.
         first_page: Returns the response for the first page of the requested list.
     """
 
@@ -160,14 +160,14 @@ def error_response(status: int) -> ServerResponse:
 
 
 def script(response: ServerResponse, own_headers: Mapping[str, str]) -> Iterator[bytes | float]:
-    """Yield the steps that send a response: bytes to send, and seconds to pause.
+    """Return the steps that send a response.
 
     Args:
         response: The response.
-        own_headers: Headers of every response, names in lower case.
+        own_headers: The headers that every response has; the names are in lower case.
 
     Yields:
-        Bytes and seconds, in order.
+        Bytes to send and seconds to pause, in order.
     """
     if response.wait:
         yield response.wait

@@ -1,4 +1,4 @@
-"""Rules that say which requests a fault applies to, and how often."""
+"""Decides which requests a fault applies to."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from asyncckpt.testing.responses import FaultContext, RecordedRequest, ServerRes
 
 @attrs.define(eq=False)
 class FaultRule:
-    """Faults injected with `Sandbox.inject`, and the requests that they apply to.
+    """The faults of one call of `Sandbox.inject`, and the requests that they apply to.
 
     Args:
-        faults: The faults, applied in this order.
-        times: The number of requests to apply them to, or None for no limit.
-        probability: The probability, 0.0 to 1.0, that a matching request gets them.
+        faults: The faults, in the order in which they apply.
+        times: The number of requests to apply the faults to; None for no limit.
+        probability: The probability, 0.0 to 1.0, that the faults apply to a matching request.
         path: Only requests whose path contains this text.
         job: Only requests for this job.
         page: Only requests for this page of a list, from 1.
-        reused: Only requests on a connection that carried an earlier request (True), or on a new
-            one (False).
-        hits: The number of requests that got the faults so far.
+        reused: Only requests on a connection that was used for an earlier request (True), or on a
+            new connection (False).
+        hits: The number of requests that the faults have applied to.
 
     Raises:
         ValueError: There is no fault, or a number is out of its range.
@@ -51,7 +51,7 @@ class FaultRule:
             raise ValueError(message)
 
     def claims(self, request: RecordedRequest) -> bool:
-        """Return whether the faults apply to a request, and count it if they do."""
+        """Return whether the faults apply to a request; if so, count the request."""
         if not self._matches(request):
             return False
         if self.probability < 1.0 and self._random.random() >= self.probability:

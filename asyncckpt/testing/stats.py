@@ -1,4 +1,4 @@
-"""What a sandbox counts."""
+"""Defines the counters of a sandbox."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import attrs
 
 @attrs.define
 class Stats:
-    """What the sandbox has served so far.
+    """The counters of a sandbox.
 
     Args:
         requests: Requests received.
-        responses: Responses by status code, counted when they start. A reset before the headers
-            is not a response.
-        refused: Requests refused by the rate limiter.
+        responses: Responses by status code. They are counted before they are sent; a connection
+            that is reset before the headers is not counted.
+        refused: Requests that the rate limiter refused.
         faults: Requests that an injected fault applied to.
         connections: Connections opened.
         connections_open: Connections open now.

@@ -1,4 +1,4 @@
-"""Serving from a thread, for code that brings an event loop of its own or has none."""
+"""Runs a server in a thread, for code that has its own event loop or none."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from concurrent.futures import Future
 
 
 class ServerThread:
-    """A thread with an event loop that keeps a server running.
+    """A thread with an event loop in which a server runs.
 
     Args:
         start: Starts the server.
-        stop: Stops it.
+        stop: Stops the server.
 
     Raises:
-        BaseException: Whatever `start` raises.
+        BaseException: Any exception of `start`.
     """
 
     def __init__(

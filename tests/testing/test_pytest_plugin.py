@@ -48,7 +48,7 @@ def run_user(folder: Path, selected: str, command: list[str], *options: str) -> 
 
 def test_the_mark_takes_no_positional_arguments(tmp_path: Path) -> None:
     said = run_user(tmp_path, "test_positional", PYTEST, "--strict-markers")
-    assert "takes keyword arguments, such as jobs=3, and not (3,)" in said
+    assert "takes only keyword arguments, such as jobs=3, not (3,)" in said
 
 
 def test_the_fixtures_work_in_the_strict_mode_of_pytest_asyncio(tmp_path: Path) -> None:

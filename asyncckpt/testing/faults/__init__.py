@@ -1,8 +1,8 @@
-"""Faults to inject. Each changes a response; several apply one after the other.
+"""Provides the faults to inject into the responses of a sandbox.
 
-A fault has one method, `apply(response, context)`, which returns the response to send. It depends
-on its arguments alone and keeps no state, so it can be tested as a plain function. A fault of your
-own is any object with this method.
+A fault is an object with one method: `apply(response, context)` returns the response to send. The
+faults here have no state, so they can be tested as plain functions. You can write your own: any
+object with this method is a fault.
 """
 
 from asyncckpt.testing.faults.base import (

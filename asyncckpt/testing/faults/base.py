@@ -1,4 +1,4 @@
-"""What a fault is."""
+"""Defines the interface of a fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the body's bytes."""
+"""Provides faults in the bytes of a body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asyncckpt.testing.responses import FaultContext, ServerResponse
 
 @attrs.frozen
 class Html:
-    """An HTML page with status 200, like that of a proxy or a captive portal.
+    """An HTML page with status 200, such as that of a proxy or a captive portal.
 
     Args:
         text: The page.
@@ -30,7 +30,7 @@ class ContentType:
     """A wrong content type for a valid body.
 
     Args:
-        value: The content type, or None to leave the header out.
+        value: The content type, or None to remove the header.
     """
 
     value: str | None = "text/plain"
@@ -100,7 +100,7 @@ class GzipBomb:
 
     def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
         """Replace the body by the bomb."""
-        # A gzip file may have several members (RFC 1952, 2.2): one is compressed and repeated.
+        # Gzip data may have several members (RFC 1952, section 2.2), so one can be repeated.
         piece = 1 << 20
         blanks = gzip.compress(b" " * piece) * (self.size // piece)
         altered = attrs.evolve(response, body=gzip.compress(response.content()) + blanks)

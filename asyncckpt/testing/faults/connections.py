@@ -1,4 +1,4 @@
-"""Faults of the connection and of time."""
+"""Provides faults in connections and in timing."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def _stopped(
 class Reset:
     """A connection reset (a TCP RST).
 
-    aiohttp's `ClientSession` repeats a GET once when the connection breaks before the headers.
-    Code on top of it sees one of two consecutive resets `"before"`.
+    If the connection breaks before the headers, aiohttp's `ClientSession` repeats a GET once. So an
+    application that uses a `ClientSession` sees only every second of these resets.
 
     Args:
         where: `"before"` any byte of the response, after the `"headers"`, or in the `"body"`.
-        share: Part of the body, 0.0 to 1.0, that is sent before a reset in the body.
+        share: The fraction of the body, 0.0 to 1.0, to send before a reset in the body.
     """
 
     where: Where = "before"
@@ -97,7 +97,7 @@ class Hang:
 
     Args:
         where: `"before"` any byte of the response, after the `"headers"`, or in the `"body"`.
-        share: Part of the body, 0.0 to 1.0, that is sent if it stops in the body.
+        share: The fraction of the body, 0.0 to 1.0, to send before a stop in the body.
     """
 
     where: Where = "before"
@@ -110,18 +110,18 @@ class Hang:
 
 @attrs.frozen
 class CutBody:
-    """A body that ends too early, with an orderly close of the connection.
+    """A truncated body, after which the server closes the connection normally.
 
     Args:
-        share: Part of the body, 0.0 to 1.0, that is sent.
-        chunked: Use chunked transfer coding instead of a Content-Length that is too high.
+        share: The fraction of the body, 0.0 to 1.0, to send.
+        chunked: Whether to use chunked transfer coding; otherwise the Content-Length is too high.
     """
 
     share: float = 0.5
     chunked: bool = False
 
     def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
-        """Cut the body."""
+        """Truncate the body."""
         altered = attrs.evolve(response, chunked=self.chunked)
         return _stopped(altered, "body", self.share, Ending.CLOSE)
 
@@ -137,7 +137,7 @@ class EndlessBody:
 
 @attrs.frozen
 class CloseAfter:
-    """A valid response, after which the server closes the persistent connection unannounced."""
+    """A valid response without `Connection: close`, after which the server closes anyway."""
 
     def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
         """Close the connection afterwards."""

@@ -1,4 +1,4 @@
-"""Faults of the fields of a JSON body."""
+"""Provides faults in the fields of a JSON body."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asyncckpt.testing.responses import FaultContext, ServerResponse
 def altered(
     response: ServerResponse, change: Callable[[dict[str, object]], None]
 ) -> ServerResponse:
-    """Return the response with its JSON object changed in a copy; a body of bytes is kept."""
+    """Return the response with a changed copy of its JSON object; keep a body of bytes."""
     if isinstance(response.body, bytes):
         return response
     copy = msgspec.json.decode(msgspec.json.encode(response.body), type=dict[str, object])
@@ -23,7 +23,7 @@ def altered(
 
 
 def _holders(node: object, steps: list[str]) -> list[dict[str, object] | list[object]]:
-    """Return the objects and arrays that a path without its last step leads to."""
+    """Return the objects and arrays at a path; a step `*` matches all fields or elements."""
     if not steps:
         return (
             [cast("dict[str, object] | list[object]", node)]
@@ -52,14 +52,14 @@ def _children(node: object, step: str) -> list[object]:
 def _keys(holder: dict[str, object] | list[object], step: str) -> list[str] | list[int]:
     if isinstance(holder, list):
         positions = list(range(len(holder)))
-        # From the end, so that a deletion does not shift the positions still to come.
+        # From the end, so that deleting an element does not shift the remaining positions.
         return positions[::-1] if step == "*" else positions[int(step) :][:1]
     return list(holder) if step == "*" else [step]
 
 
 @attrs.frozen
 class SetField:
-    """A field with another value, such as one of a wrong type, or an unknown field.
+    """A field with another value, such as a value of the wrong type; can also add a field.
 
     Args:
         path: The field, such as `"has_more"`, `"data.0.id"` or `"data.*.metrics.valid_loss"`.
@@ -106,7 +106,7 @@ class DropField:
 
 @attrs.frozen
 class DuplicateField:
-    """A field that occurs twice in the object; the second value is the valid one.
+    """A field that occurs twice in the object; the second value is the original one.
 
     Args:
         name: The field's name.
@@ -124,7 +124,7 @@ class DuplicateField:
 
 @attrs.frozen
 class ReverseFields:
-    """All objects with their fields in reverse order."""
+    """A body in which all objects have their fields in reverse order."""
 
     def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
         """Reverse the fields."""

@@ -1,4 +1,4 @@
-"""Faults of pages and cursors."""
+"""Provides faults in pages and cursors."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from asyncckpt.testing.responses import FaultContext, ServerResponse
 
 @attrs.frozen
 class CyclingCursor:
-    """Pages that repeat: after `pages` pages the first one follows, endlessly.
+    """Pages in a cycle: after `pages` pages, the first page follows again.
 
     Inject it with `times=None`, so that it applies to every page.
 
     Args:
-        pages: Number of different pages.
+        pages: The number of pages in the cycle.
     """
 
     pages: int = 2
 
     def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
-        """Return to the first page."""
+        """Replace the page after the last one by the first page."""
         page = context.request.page
         if page is None or page < self.pages:
             return response
@@ -31,19 +31,19 @@ class CyclingCursor:
 
 @attrs.frozen
 class StuckCursor:
-    """A server that ignores the cursor and always returns the first page.
+    """The first page for every cursor.
 
     Inject it with `times=None`, so that it applies to every page.
     """
 
     def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
-        """Return the first page."""
+        """Replace the page by the first page."""
         return CyclingCursor(pages=1).apply(response, context)
 
 
 @attrs.frozen
 class EmptyPage:
-    """A page without records that says that there are more."""
+    """A page without records, but with `has_more`."""
 
     def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
         """Remove the records."""

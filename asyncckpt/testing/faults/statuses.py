@@ -1,4 +1,4 @@
-"""Faults of the status line and the headers."""
+"""Provides faults in the status line and the headers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Status:
         status: The status code.
         body: A JSON object, text or bytes; default: the API's error body. 204 and 304 have no
             body.
-        headers: Headers to add to the default ones, or to replace them.
+        headers: Headers to add to the default headers, or to replace them.
     """
 
     status: int = 500
@@ -38,10 +38,10 @@ class Status:
 
 @attrs.frozen
 class RateLimited:
-    """A 429 response, with or without hints.
+    """A 429 response, with or without rate limit headers.
 
     Args:
-        retry_after: The `Retry-After` header: seconds, or text such as a date.
+        retry_after: The `Retry-After` header: seconds, or a text such as a date.
         retry_after_ms: The `retry-after-ms` header, in milliseconds.
         headers: Additional headers, such as `x-ratelimit-reset-requests`.
     """
@@ -62,11 +62,11 @@ class RateLimited:
 
 @attrs.frozen
 class Header:
-    """A header to add, replace or leave out.
+    """A header to add, replace or remove.
 
     Args:
-        name: Its name.
-        value: Its value, or None to leave out a default header.
+        name: The name.
+        value: The value, or None to remove a default header.
     """
 
     name: str
@@ -82,8 +82,8 @@ class HeaderBomb:
     """Headers that are too large for a client to accept.
 
     Args:
-        size: Bytes of each value.
-        count: Number of headers.
+        size: The size of each value, in bytes.
+        count: The number of headers.
     """
 
     size: int = 1 << 20
@@ -101,7 +101,7 @@ class Redirect:
     Args:
         origin: `"same"` redirects to the requested URL; `"other"` to the same path under another
             host name of this server, which is a different origin.
-        location: A URL to use instead.
+        location: The URL of the `Location` header, instead of `origin`.
         status: The status code.
     """
 
