@@ -1,1 +1,1 @@
-"""HTTP and the API's rules as plain functions: no I/O, no `await`, no aiohttp."""
+"""Implements HTTP and the rules of the API as plain functions, without I/O, `await` or aiohttp."""

@@ -15,7 +15,7 @@ PUBLIC_HEADERS: Final[Mapping[str, str]] = {
 }
 """The headers of every request, and the only ones that follow a redirect to another origin."""
 
-_HEADERS_OF_THE_CONNECTION: Final = frozenset(
+_CONNECTION_HEADERS: Final = frozenset(
     {
         "connection",
         "content-length",
@@ -31,28 +31,36 @@ _CREDENTIAL_HEADERS: Final = frozenset({"authorization", "api-key"})
 
 
 def check_headers(name: str, headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Check header names and values (RFC 9110, section 5); values never show in an error.
+    """Check header names and values (RFC 9110, section 5). Error messages never contain a value.
+
+    Args:
+        name: The name of the argument, for error messages.
+        headers: The headers; None for no headers.
+
+    Returns:
+        A copy of the headers.
 
     Raises:
-        TypeError: A name or a value is no string.
-        ValueError: A name or a value is not allowed in a header.
+        TypeError: A name or value is not a string.
+        ValueError: A name or value is invalid, or a header may not be set because the client
+            manages the connection.
     """
     checked = check_strings(name, headers)
     for header, value in checked.items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header):
-            raise ValueError(f"{name}: {header!r} is no header name")
+            raise ValueError(f"{name}: {header!r} is not a valid header name")
         if re.search(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]", value):
             raise ValueError(f"{name}: the value of {header} has a line break or control character")
-        if header.lower() in _HEADERS_OF_THE_CONNECTION:
-            raise ValueError(f"{name}: {header} is the connection's own and cannot be set")
+        if header.lower() in _CONNECTION_HEADERS:
+            raise ValueError(f"{name}: {header} cannot be set; the client manages the connection")
     return checked
 
 
 def merge_headers(defaults: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
-    """`defaults` with `extra` in place of those of the same name, in whatever case.
+    """Return `defaults` updated with `extra`; names are compared without case.
 
-    Where `extra` authenticates, nothing in `defaults` does so as well: that may be the key of
-    another provider.
+    If `extra` contains credentials, those in `defaults` are removed: they may be for another
+    provider.
     """
     if carries_credentials(extra):
         defaults = without_credentials(defaults)
@@ -60,16 +68,16 @@ def merge_headers(defaults: Mapping[str, str], extra: Mapping[str, str]) -> dict
 
 
 def without_headers(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """The headers without those of these names, in whatever case."""
-    left_out = {name.lower() for name in names}
-    return {header: value for header, value in headers.items() if header.lower() not in left_out}
+    """Return the headers without those of these names; names are compared without case."""
+    removed = {name.lower() for name in names}
+    return {header: value for header, value in headers.items() if header.lower() not in removed}
 
 
 def carries_credentials(headers: Mapping[str, str]) -> bool:
-    """Whether the headers authenticate by themselves: ``Authorization``, or Azure's ``api-key``."""
+    """Return whether the headers contain credentials: ``Authorization``, or Azure's ``api-key``."""
     return any(header.lower() in _CREDENTIAL_HEADERS for header in headers)
 
 
 def without_credentials(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers without those that authenticate."""
+    """Return the headers without credentials."""
     return without_headers(headers, _CREDENTIAL_HEADERS)

@@ -1,4 +1,4 @@
-"""Builds a request: checks what goes into a URL, and encodes it (RFC 3986)."""
+"""Checks and encodes the parts of a request's URL (RFC 3986)."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from typing import Final, TypeAlias, cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 QueryValue: TypeAlias = str | int | float | Mapping[str, object] | Sequence[object] | None
-"""The value of a query parameter; None leaves it out. See `encode_query` for how it is encoded."""
+"""The value of a query parameter; None omits the parameter. `encode_query` encodes it."""
 
-# RFC 3986, section 3.3; with the percent sign, for what is encoded already stays so.
+# RFC 3986, section 3.3. The percent sign keeps characters that are already encoded.
 PATH_CHARACTERS: Final = "/:@!$&'()*+,;=-._~%"
 
 
 def parse_base_url(base_url: object) -> tuple[str, dict[str, str]]:
-    """Check a base URL, and part it from its query.
+    """Check a base URL, and split off its query.
 
     Returns:
-        The URL without a trailing slash, and the query parameters that every request is to carry.
+        The URL without query and trailing slash, and the query parameters.
 
     Raises:
-        TypeError: It is no string.
-        ValueError: It is no absolute http or https URL, or carries a fragment or credentials.
+        TypeError: The URL is not a string.
+        ValueError: It is not an absolute http or https URL, or has a fragment or credentials.
     """
     if not isinstance(base_url, str):
         raise TypeError(f"base_url must be a string, not {type(base_url).__name__}")
-    # The URL itself is kept out of the messages: it may hold a password.
+    # The messages do not contain the URL, because it may contain a password.
     if not base_url or re.search(r"[\x00-\x20\x7f\\]", base_url):
-        raise ValueError("base_url is empty, or has a space, control character or backslash in it")
+        raise ValueError("base_url is empty, or contains a space, control character or backslash")
     try:
         parts = urlsplit(base_url)
         parts.port  # noqa: B018 - reading it checks it
     except ValueError:
-        raise ValueError("base_url is not a URL: its host or port cannot be") from None
+        raise ValueError("base_url has an invalid host or port") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("base_url must look like https://api.openai.com/v1: http(s) and a host")
+        raise ValueError("base_url must be an http(s) URL with a host: https://api.openai.com/v1")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("base_url must not carry credentials; use api_key or default_headers")
+        raise ValueError(
+            "base_url must not contain credentials; use api_key or default_headers instead"
+        )
     if parts.fragment:
         raise ValueError("base_url must not have a #fragment")
     path = quote(parts.path.rstrip("/"), safe=PATH_CHARACTERS)
@@ -51,17 +53,18 @@ _PLAIN_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def path_segment(name: str, value: object) -> str:
-    """Check an identifier that goes into the path, and encode it.
+    """Check an identifier, and encode it as a segment of the path.
+
+    Separators are rejected, not encoded: servers and proxies that decode the path before routing
+    would treat an encoded separator as a separator.
 
     Args:
-        name: What to call it in an error.
+        name: The name of the argument, for error messages.
         value: The identifier.
 
     Raises:
-        TypeError: It is not a string.
-        ValueError: It is empty, or would make a different path. Servers and proxies that decode a
-            path before they route it take encoded separators for separators, so those are not
-            sent at all.
+        TypeError: `value` is not a string.
+        ValueError: `value` is empty, or has control characters or separators.
     """
     if not isinstance(value, str):
         hint = "; pass its .id" if isinstance(getattr(value, "id", None), str) else ""
@@ -80,9 +83,16 @@ def path_segment(name: str, value: object) -> str:
 def check_query(name: str, query: Mapping[str, QueryValue] | None) -> dict[str, QueryValue]:
     """Check query parameters.
 
+    Args:
+        name: The name of the argument, for error messages.
+        query: The parameters; None for no parameters.
+
+    Returns:
+        A copy of the parameters.
+
     Raises:
         TypeError: A name is not a string, or a value cannot be encoded.
-        ValueError: It sets the cursor, which is for the pages to set.
+        ValueError: The parameters contain ``after``, or text that is not valid Unicode.
     """
     given: object = query if query is not None else {}
     if not isinstance(given, Mapping):
@@ -97,16 +107,16 @@ def check_query(name: str, query: Mapping[str, QueryValue] | None) -> dict[str, 
         except TypeError as error:
             raise TypeError(f"{name}: {error}") from None
         except UnicodeEncodeError:
-            # The value may be a key, and this error would show it.
-            raise ValueError(f"{name} has a lone surrogate in it, which cannot be sent") from None
+            # UnicodeEncodeError would show the value, which may be a key.
+            raise ValueError(f"{name} contains a lone surrogate, which cannot be encoded") from None
     return checked
 
 
 def check_strings(name: str, mapping: Mapping[str, str] | None) -> dict[str, str]:
-    """Check that a mapping has strings for names and values; None is an empty one.
+    """Check that names and values are strings, and return a copy; None becomes an empty dict.
 
     Raises:
-        TypeError: It is no mapping, or a name or a value is no string.
+        TypeError: `mapping` is not a mapping, or a name or value is not a string.
     """
     given: object = mapping if mapping is not None else {}
     if not isinstance(given, Mapping):
@@ -120,22 +130,30 @@ def check_strings(name: str, mapping: Mapping[str, str] | None) -> dict[str, str
 
 
 def check_api_key(api_key: object, source: str) -> str:
-    """Check that a key can be sent; the key never shows in an error.
+    """Check that an API key can be sent in a header. Error messages never contain the key.
+
+    Args:
+        api_key: The key.
+        source: Where the key comes from, for error messages.
+
+    Returns:
+        The key.
 
     Raises:
-        TypeError: It is not a string.
-        ValueError: It is empty, or has something in it that no key has.
+        TypeError: The key is not a string.
+        ValueError: The key is empty, or contains line breaks, control characters, characters
+            outside of ASCII, or spaces at its start or end.
     """
     if not isinstance(api_key, str):
         kind = type(api_key).__name__
-        # It may be the key all the same, and error reports show the variables of frames.
+        # The object may still be the key, and error reports show local variables.
         del api_key
         raise TypeError(f"{source} must give a string, not {kind}")
     if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", api_key):
         del api_key
         raise ValueError(
-            f"{source} is empty, or has a line break or non-ASCII character in it, or a space at "
-            "an end: is there a line break at its end?"
+            f"{source} is empty, or contains a line break, control or non-ASCII character, or a "
+            "space at its start or end; a key read from a file often ends with a line break"
         )
     return api_key
 
@@ -143,11 +161,11 @@ def check_api_key(api_key: object, source: str) -> str:
 def encode_query(query: Mapping[str, QueryValue]) -> str:
     """Encode query parameters as the official SDK does.
 
-    Booleans become ``true`` and ``false``. A mapping becomes one parameter for each of its items,
-    ``name[key]``, and a list one for each of its elements, ``name[]``. None is left out.
+    Booleans become ``true`` and ``false``. Each item of a mapping becomes a parameter
+    ``name[key]``, each element of a list a parameter ``name[]``. None is omitted.
 
     Returns:
-        What is appended to a path: the query with its question mark, or nothing.
+        The query with its question mark; an empty string if there are no parameters.
     """
     parameters = [part for name, value in query.items() for part in _parameters(name, value)]
     return f"?{urlencode(parameters, quote_via=quote)}" if parameters else ""
@@ -173,7 +191,7 @@ def _parameters(name: object, value: object) -> Iterator[tuple[str, str]]:
 
 
 def with_after(url: str, cursor: str | None) -> str:
-    """The URL of the page after a cursor; None is the first page."""
+    """Return the URL of the page after a cursor; None is the first page."""
     if cursor is None:
         return url
     return (

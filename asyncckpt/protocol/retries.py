@@ -1,4 +1,4 @@
-"""Decides whether to send a call again, and when."""
+"""Decides whether to retry a call, and when."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _LONGEST_REFUSAL = 2.0
 
 @attrs.frozen
 class RetryLimits:
-    """How far a call may go.
+    """The limits of a call.
 
     Attributes:
-        max_retries: Retries after failures; 0 turns off waiting for the rate limit as well.
-        max_wait: Seconds that the call may wait in total.
+        max_retries: The highest number of retries after failures; with 0, a 429 is not retried
+            either.
+        max_wait: The total seconds that the call may wait.
     """
 
     max_retries: int
@@ -36,13 +37,13 @@ class RetryLimits:
 
 @attrs.define
 class History:
-    """What has happened to a call so far.
+    """The attempts of a call so far.
 
     Attributes:
-        attempts: Requests sent.
-        retries: Attempts that counted as retries.
-        refusals: Responses with status 429 in a row.
-        waited: Seconds that it waited for the rate limit and between attempts.
+        attempts: The number of requests sent.
+        retries: The number of attempts that counted as retries.
+        refusals: The number of consecutive responses with status 429.
+        waited: Total seconds that the call waited for the rate limit and between attempts.
     """
 
     attempts: int = 0
@@ -53,12 +54,13 @@ class History:
 
 @attrs.frozen
 class Retry:
-    """Send the call again.
+    """The decision to send the call again.
 
     Attributes:
-        delay: Seconds to wait first.
-        is_free: Whether it neither counts as a retry nor takes tokens from the retry budget.
-        after_timeout: Whether the attempt before it timed out, which costs more tokens.
+        delay: Seconds to wait before.
+        is_free: Whether the attempt does not count as a retry, and takes no tokens from the retry
+            budget.
+        after_timeout: Whether the last attempt timed out; the retry then takes more tokens.
     """
 
     delay: float
@@ -68,16 +70,16 @@ class Retry:
 
 @attrs.frozen
 class GiveUp:
-    """Raise the error.
+    """The decision to raise the error.
 
     Attributes:
-        note: What to add to the error; None for nothing.
+        note: A note to add to the error; None for no note.
     """
 
     note: str | None = None
 
 
-NO_USE = GiveUp()
+GIVE_UP = GiveUp()
 
 
 def next_step(
@@ -89,30 +91,30 @@ def next_step(
     others_accepted: bool,
     fraction: float,
 ) -> Retry | GiveUp:
-    """Decide what follows a failed attempt.
+    """Decide what to do after a failed attempt.
 
-    Worth a retry are connection errors that are not final, and the statuses 408, 409, 429 and 5xx,
-    unless ``x-should-retry`` says otherwise, the server asks for a pause longer than
-    `MAX_RETRY_AFTER`, or the account's quota is used up.
+    Connection errors are retried unless they are final. Responses with status 408, 409, 429 or 5xx
+    are retried unless the quota of the account is used up. The header ``x-should-retry`` overrides
+    both rules. Nothing is retried if the server requests a delay longer than `MAX_RETRY_AFTER`.
 
-    A 429 is not a failure while the server says when to come back, or accepts other requests: the
-    call waits and is sent again, without using up a retry.
+    After a 429, the attempt does not count as a retry while the server says when to send again, or
+    accepts other requests.
 
     Args:
-        error: Why the attempt failed.
-        hints: What the response's headers say about the rate limit.
-        history: What has happened to the call so far, this attempt included.
-        limits: How far the call may go.
+        error: The error of the attempt.
+        hints: The rate limit headers of the response.
+        history: The attempts so far, including this one.
+        limits: The limits of the call.
         others_accepted: Whether the server has accepted another request of the client since the
-            call's previous attempt.
+            previous attempt of the call.
         fraction: A random number from 0 to 1, for the jitter.
     """
-    if not limits.max_retries or not _may_help(error):
-        return NO_USE
-    # 0 is not a hint: a server that knows when it accepts again would not have refused.
+    if not limits.max_retries or not _is_retryable(error):
+        return GIVE_UP
+    # A delay of 0 is ignored: the server has just refused a request.
     retry_after = hints.retry_after or None
     if retry_after is not None and retry_after > MAX_RETRY_AFTER:
-        return NO_USE
+        return GIVE_UP
     is_free = False
     if isinstance(error, RateLimitError):
         is_free = others_accepted or _says_when(hints)
@@ -122,11 +124,11 @@ def next_step(
     else:
         delay = backoff(history.retries, fraction)
     if not is_free and history.retries >= limits.max_retries:
-        return NO_USE
+        return GIVE_UP
     if history.waited + delay > limits.max_wait:
         return GiveUp(
-            f"asyncckpt did not wait {delay:.1f} s more: it has waited {history.waited:.1f} s, and "
-            f"max_wait is {limits.max_wait:g} s"
+            f"asyncckpt did not wait another {delay:.1f} s: it has waited {history.waited:.1f} s, "
+            f"and max_wait is {limits.max_wait:g} s"
         )
     return Retry(delay, is_free, isinstance(error, APITimeoutError))
 
@@ -137,7 +139,7 @@ def _says_when(hints: RateLimitHints) -> bool:
     )
 
 
-def _may_help(error: APIError) -> bool:
+def _is_retryable(error: APIError) -> bool:
     if isinstance(error, APIConnectionError):
         return not error.is_final
     if not isinstance(error, APIStatusError):
@@ -151,26 +153,26 @@ def _may_help(error: APIError) -> bool:
 
 
 def backoff(retries: int, fraction: float) -> float:
-    """Return the seconds to wait before a retry: exponential, with full jitter.
+    """Return the seconds to wait before a retry: exponential backoff with full jitter.
 
     Args:
-        retries: How many retries there were before.
-        fraction: A random number from 0 to 1.
+        retries: The number of earlier retries.
+        fraction: A random number from 0 to 1, for the jitter.
     """
     # The exponent is bounded: 2.0 ** 1100 overflows.
     return fraction * min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(retries, 30))
 
 
 def refusal_delay(retry_after: float | None, refusals: int, fraction: float) -> float:
-    """Return the seconds that a refused request waits before it enters the rate limiter again.
+    """Return the seconds to wait after a 429, before the request enters the rate limiter again.
 
     Args:
-        retry_after: What the server asked for, in seconds; None if it did not say.
-        refusals: How often the request has been refused in a row, this time included.
+        retry_after: The delay that the server requested, in seconds; None if it requested none.
+        refusals: The number of consecutive responses with status 429, including this one.
         fraction: A random number from 0 to 1, for the jitter.
     """
     if retry_after is not None and refusals <= 1:
         return retry_after
     longest = min(_LONGEST_REFUSAL, _FIRST_REFUSAL * 2.0 ** min(refusals - 1, 30))
-    # A hint that turned out to be too short must not make the client ask ever faster.
+    # The first delay was too short, so the server's hint alone is not enough.
     return max(retry_after or 0.0, longest * (1 + fraction) / 2)

@@ -1,1 +1,1 @@
-"""Sends a call and returns its response: pacing, retries, sessions, connections."""
+"""Sends calls over HTTP, with pacing, retries and connection pooling."""

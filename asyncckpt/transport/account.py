@@ -1,4 +1,4 @@
-"""Holds what all calls with the same credentials to the same server share."""
+"""Holds the state that calls with the same credentials and server share."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["Account"]
 
 @attrs.define
 class Account:
-    """One set of credentials at one server, and what the client has learned about that server.
+    """The credentials for one server, with its rate limiter and retry budget.
 
     Attributes:
         credentials: The API key.
-        gate: The rate limiter that every request of the account passes.
-        retry_budget: The tokens that all retries of the account share; None for no bound.
-        last_refusal: The last response with status 429.
+        gate: The rate limiter for all requests of the account.
+        retry_budget: The retry budget of all calls of the account; None for no limit.
+        last_refusal: The last response with status 429; None if there was no such response.
     """
 
     credentials: Credentials

@@ -1,8 +1,8 @@
-"""Makes one attempt of a call: a request, and the redirects that it leads to.
+"""Makes one attempt of a call: sends a request and follows its redirects.
 
-This is where the key and the URL meet, so it is also where one rule keeps them out of errors: what
-leaves `make_attempt` has no traceback, no cause and no context, and responses on errors are
-redacted.
+Local variables here contain the API key and the URL, and error reports show the local variables of
+a traceback. So `make_attempt` removes the traceback, cause and context of every exception, and
+redacts the responses of errors.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 
 __all__ = ["CLOSED", "Attempt", "Call", "make_attempt", "redacted"]
 
-CLOSED: Final = "this client is closed, or its aiohttp.ClientSession is; make a new AsyncClient"
+CLOSED: Final = "this client is closed, or its aiohttp.ClientSession; create a new AsyncClient"
 
 _ErrorT = TypeVar("_ErrorT", bound=BaseException)
 
 
 @attrs.define
 class Call:
-    """What to request, however many attempts it takes.
+    """A call to the API, which may take several attempts.
 
     Attributes:
-        url: The absolute URL, encoded.
-        account: The credentials, and what is known about the server.
+        url: The absolute, encoded URL.
+        account: The credentials, rate limiter and retry budget.
         options: The headers and limits of the call.
-        counts: Where its requests are counted.
-        fresh: Whether to send it over a new connection.
+        counts: Counts the requests of the call.
+        fresh: Whether to use a new connection.
     """
 
     url: str = attrs.field(repr=False)
@@ -56,12 +56,11 @@ class Call:
 
 @attrs.define
 class Attempt:
-    """The facts about one attempt.
+    """The result of one attempt.
 
     Attributes:
-        outcome: The response if it is a success; otherwise the error that it means.
-        response: The response at the end of all redirects, whatever its status; None if there was
-            none.
+        outcome: The response if its status is 2xx; otherwise the error.
+        response: The response after all redirects, with any status; None if no response arrived.
     """
 
     outcome: Response | APIError
@@ -69,16 +68,16 @@ class Attempt:
 
 
 async def make_attempt(exchange: Exchange, call: Call, on_wire: Callable[[], None]) -> Attempt:
-    """Send a request, follow its redirects, and report what came of it.
+    """Send a request, follow its redirects, and return the result.
 
     Args:
-        exchange: Makes the single requests.
-        call: What to request.
-        on_wire: Called when a request is on the wire.
+        exchange: Sends single requests.
+        call: The call.
+        on_wire: Called when a request has been sent.
 
     Raises:
         RuntimeError: The session was closed.
-        BaseException: What is not an `Exception`, such as CancelledError.
+        BaseException: Any other exception that is not an `Exception`, such as CancelledError.
     """
     try:
         return _judged(await _final_response(exchange, call, on_wire), call, exchange)
@@ -97,12 +96,12 @@ async def make_attempt(exchange: Exchange, call: Call, on_wire: Callable[[], Non
             lost = translated(error, call.options.timeout, request)
             return Attempt(_without_secrets(lost, call, exchange))
     except BaseException as error:
-        # Raised again below, outside of the frames that hold headers.
+        # Raised again below, so that the traceback has no frames with headers.
         interruption = _bare(error)
     try:
         raise interruption
     finally:
-        # The traceback refers to this frame; without this the two would keep each other.
+        # The traceback refers to this frame; this breaks the reference cycle.
         del interruption
 
 
@@ -158,7 +157,7 @@ async def _final_response(exchange: Exchange, call: Call, on_wire: Callable[[], 
     )
     if not 300 <= response.status_code < 400:
         return response
-    # One attempt has one timeout, however many redirects it meets.
+    # The timeout is for the whole attempt, including the redirects.
     total = call.options.timeout.total
     left = None if total is None else total - (time.monotonic() - started)
     try:

@@ -13,16 +13,16 @@ from asyncckpt.protocol.request import check_api_key
 __all__ = ["APIKeySource", "Credentials"]
 
 APIKeySource = Callable[[], Awaitable[str]]
-"""An async callable that returns a key: from a vault, a token endpoint, a rotating file."""
+"""An async callable that returns an API key."""
 
 _REMEMBERED_KEYS: Final = 8
-"""Keys to keep redacting after a rotation: a late response may repeat an earlier one."""
+"""The number of keys to redact: after a rotation, a late response may contain an earlier key."""
 
 
 class Credentials:
-    """The API key of an account. Only request headers ever contain it.
+    """Holds the API key of an account, and adds it to request headers.
 
-    A key is referred to by its version, a number, so that no caller holds the key itself.
+    Callers refer to a key by its version number, so that they do not hold the key itself.
 
     Args:
         api_key: The key; an async callable that returns it; or None if the headers contain it.
@@ -49,75 +49,74 @@ class Credentials:
 
     @property
     def key(self) -> str:
-        """The current key; empty if there is none yet, or none at all."""
+        """The current key; empty if there is no key."""
         return self._keys[-1] if self._keys else ""
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The keys to redact: the current one and those before it."""
+        """The keys to redact: the current key and earlier ones."""
         return tuple(self._keys)
 
     @property
     def version(self) -> int:
-        """The number of the current key; it grows each time the callable returns a key."""
+        """The version of the current key; each call of the callable increases it by 1."""
         return self._version
 
     @property
-    def must_be_asked(self) -> bool:
-        """Whether the callable has to be called before the first request."""
+    def needs_key(self) -> bool:
+        """Whether the callable must be called before a request can be sent."""
         return self._source is not None and not self._keys
 
     @property
     def can_renew(self) -> bool:
-        """Whether a callable can be asked for another key."""
+        """Whether there is a callable that can return another key."""
         return self._source is not None
 
     def authorize(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """Add the key to the headers of a request, if there is one."""
+        """Return the headers with the key added; without a key, return them unchanged."""
         if not self._keys:
             return headers
         return {**headers, "Authorization": f"Bearer {self._keys[-1]}"}
 
     async def renew(self, version: int) -> bool:
-        """Ask the callable for a key, unless a newer one than `version` has arrived meanwhile.
+        """Call the callable for a new key, unless a key newer than `version` has arrived meanwhile.
 
-        However many requests ask at once, the callable is called once.
+        Concurrent calls of this method with the same version call the callable once.
 
         Args:
-            version: The version of the key that the server rejected; the current version before
-                the first request.
+            version: The version of the key that the server rejected; 0 before the first request.
 
         Returns:
-            Whether there is another key now.
+            Whether the key is different from that of `version`.
 
         Raises:
-            Exception: Whatever the callable raises.
+            Exception: Any exception of the callable.
             TypeError: The callable is not async, or its result is not a string.
             ValueError: Its result cannot be sent in a header.
         """
         if self._source is None:
             return False
-        async with self._one_at_a_time():
+        async with self._lock_of_loop():
             if self._version == version:
-                await self._ask(self._source)
+                await self._call(self._source)
         return self._changed_at > version
 
-    async def _ask(self, source: APIKeySource) -> None:
-        asked: object = source()
-        if not inspect.isawaitable(asked):
-            kind = type(asked).__name__
-            # It may be the key, which must not stay in this frame.
-            del asked
+    async def _call(self, source: APIKeySource) -> None:
+        returned: object = source()
+        if not inspect.isawaitable(returned):
+            kind = type(returned).__name__
+            # It may be the key, and error reports show local variables.
+            del returned
             raise TypeError(f"the api_key callable must be async, but it returned {kind}")
-        checked = check_api_key(await asked, "the api_key callable")
+        checked = check_api_key(await returned, "the api_key callable")
         self._version += 1
         if not self._keys or checked != self._keys[-1]:
             self._keys.append(checked)
             self._changed_at = self._version
 
-    def _one_at_a_time(self) -> asyncio.Lock:
+    def _lock_of_loop(self) -> asyncio.Lock:
         loop = asyncio.get_running_loop()
         if self._lock is None or self._loop is not loop:
-            # A lock belongs to an event loop, which may have ended while the lock was held.
+            # The lock of an event loop that ended may still be locked.
             self._lock, self._loop = asyncio.Lock(), loop
         return self._lock

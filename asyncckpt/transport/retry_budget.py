@@ -1,4 +1,4 @@
-"""Bounds the retries of a whole client."""
+"""Limits the retries of all calls of a client."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ __all__ = ["RetryBudget"]
 class RetryBudget:
     """A token bucket for retries, as in the AWS SDKs' standard retry mode.
 
-    Retries take tokens and successes return them, so that retries cannot pile up on a server that
-    is down.
+    A retry takes tokens, and a success returns them. So a server that is down gets few retries.
 
     Args:
-        capacity: The most tokens it holds, and the number it starts with.
+        capacity: The highest number of tokens, which is also the initial number.
     """
 
     RETRY_COST = 5
@@ -21,15 +20,15 @@ class RetryBudget:
 
     def __init__(self, capacity: int = 500) -> None:
         if capacity < 0:
-            raise ValueError(f"the capacity of a retry budget must not be negative, not {capacity}")
+            raise ValueError(f"the capacity of a retry budget must be at least 0, not {capacity}")
         self.capacity = capacity
         self.available = capacity
 
     def acquire(self, cost: int = RETRY_COST) -> bool:
-        """Take the tokens for a retry.
+        """Take the tokens for a retry if there are enough.
 
         Returns:
-            Whether there were enough; otherwise none are taken.
+            Whether there were enough tokens.
         """
         if cost > self.available:
             return False
@@ -37,5 +36,9 @@ class RetryBudget:
         return True
 
     def succeeded(self, paid: int) -> None:
-        """Return the tokens that a call took for its last retry; 1 if it took none."""
+        """Return tokens after the success of a call.
+
+        Args:
+            paid: The tokens that the last retry of the call took; for 0, one token is returned.
+        """
         self.available = min(self.capacity, self.available + (paid or self._SUCCESS))

@@ -44,29 +44,29 @@ async def send(
     decode: Callable[[Response], _T],
     on_wire: Callable[[], None],
 ) -> _T:
-    """Send a call until it succeeds, or until another attempt would not help.
+    """Send a call, and retry it until it succeeds or `next_step` decides to give up.
 
     Args:
-        session: Owns the connections.
-        call: What to request.
-        decode: Turns a successful response into the result; may raise `TruncatedBodyError` or
+        session: The session to send with.
+        call: The call.
+        decode: Converts a 2xx response to the result; may raise `TruncatedBodyError` or
             `MismatchError`.
-        on_wire: Called when the request is on the wire, or has to wait before it can be.
+        on_wire: See `OnWire` in `asyncckpt.streams.page`.
 
     Returns:
-        What `decode` returned.
+        The result of `decode`.
 
     Raises:
-        APIError: See `asyncckpt.errors`; a note on it says how many attempts there were.
+        APIError: See `asyncckpt.errors`. A note has the number of attempts if there were several.
         RuntimeError: The client is closed, or in use by another event loop.
-        Exception: What an `api_key` callable raises.
+        Exception: Any exception of an `api_key` callable.
     """
     async with session.lease() as exchange:
         return await _Sending(exchange, call, decode, on_wire).run()
 
 
 class _Sending(Generic[_T]):
-    """One call with all its attempts."""
+    """Sends one call, with all its attempts."""
 
     def __init__(
         self,
@@ -94,13 +94,13 @@ class _Sending(Generic[_T]):
                 return self._accepted(self._decoded(outcome))
             except APIError as error:
                 failure = error.with_traceback(None)
-                # What it was raised from holds the whole response.
+                # The context may contain parts of the response that are not redacted.
                 failure.__context__ = None
             try:
-                if not await self._prepare_another(failure):
+                if not await self._prepare_retry(failure):
                     raise failure
             finally:
-                # The traceback refers to this frame; without this the two would keep each other.
+                # The traceback refers to this frame; this breaks the reference cycle.
                 del outcome, failure
 
     def _decoded(self, outcome: Response | APIError) -> _T:
@@ -110,7 +110,7 @@ class _Sending(Generic[_T]):
             return self._decode(outcome)
         except TruncatedBodyError:
             raise APIConnectionError(
-                "Connection error: the body ends in the middle of its JSON",
+                "Connection error: the JSON of the body is truncated",
                 request=outcome.request,
             ) from None
         except MismatchError as mismatch:
@@ -125,7 +125,7 @@ class _Sending(Generic[_T]):
 
     async def _attempt(self) -> Response | APIError:
         call, gate, credentials = self._call, self._account.gate, self._account.credentials
-        if credentials.must_be_asked and not call.options.carries_credentials:
+        if credentials.needs_key and not call.options.carries_credentials:
             await self._renew_key(0)
         ticket = gate.enter_at_once()
         if ticket is None:
@@ -158,11 +158,11 @@ class _Sending(Generic[_T]):
             self._history.refusals = 0
             gate.accepted(ticket, hints)
 
-    async def _prepare_another(self, error: APIError) -> bool:
-        """Wait until the next attempt may begin.
+    async def _prepare_retry(self, error: APIError) -> bool:
+        """Wait until the call may be retried.
 
         Returns:
-            Whether to make another; otherwise `error` says what the client did about it.
+            Whether to retry. If not, notes on `error` say why.
         """
         if self._may_renew_key(error):
             self._has_renewed_key = True
@@ -170,9 +170,9 @@ class _Sending(Generic[_T]):
         step = self._next_step(error)
         if isinstance(step, GiveUp):
             return self._give_up(error, step.note)
-        if not step.is_free and not self._pay(step):
+        if not step.is_free and not self._count_retry(step):
             return self._give_up(
-                error, "asyncckpt did not try again: the client's retry_budget is used up"
+                error, "asyncckpt did not retry: the retry_budget of the client is used up"
             )
         self._log_retry(error, step)
         if step.delay:
@@ -202,14 +202,14 @@ class _Sending(Generic[_T]):
             fraction=random.random(),
         )
 
-    def _pay(self, step: Retry) -> bool:
-        """Count a retry, and take its price from the budget of the account."""
+    def _count_retry(self, step: Retry) -> bool:
+        """Count a retry, and take its tokens; return False if there are not enough tokens."""
         budget = self._account.retry_budget
         if budget is not None:
-            price = budget.TIMEOUT_RETRY_COST if step.after_timeout else budget.RETRY_COST
-            if not budget.acquire(price):
+            cost = budget.TIMEOUT_RETRY_COST if step.after_timeout else budget.RETRY_COST
+            if not budget.acquire(cost):
                 return False
-            self._paid = price
+            self._paid = cost
         self._history.retries += 1
         self._call.counts.retries += 1
         return True
@@ -228,23 +228,23 @@ class _Sending(Generic[_T]):
 
     async def _renew_key(self, version: int) -> bool:
         self._on_wire()
-        return await self._within_max_wait(self._account.credentials.renew(version), _gave_no_key)
+        return await self._within_max_wait(self._account.credentials.renew(version), _key_timeout)
 
     async def _wait_for_turn(self) -> Ticket:
-        """Wait until the rate limiter lets the request pass."""
+        """Wait until the rate limiter admits the request."""
         self._on_wire()
-        return await self._within_max_wait(self._account.gate.enter(), self._waited_too_long)
+        return await self._within_max_wait(self._account.gate.enter(), self._turn_timeout)
 
     async def _within_max_wait(
-        self, awaited: Coroutine[object, object, _WaitedT], too_long: Callable[[], APIError]
+        self, awaited: Coroutine[object, object, _WaitedT], new_error: Callable[[], APIError]
     ) -> _WaitedT:
-        """Await something for as long as `max_wait` still allows, and count the time.
+        """Await a coroutine for at most the rest of `max_wait`, and count the time.
 
         Raises:
-            APIError: What `too_long` returned: the time was up.
-            Exception: What is awaited raises.
+            APIError: The time is over; `new_error` returns the error.
+            Exception: Any exception of the coroutine.
         """
-        began = time.monotonic()
+        started = time.monotonic()
         limit = asyncio.timeout(self._call.options.max_wait - self._history.waited)
         try:
             async with limit:
@@ -253,16 +253,17 @@ class _Sending(Generic[_T]):
             if not limit.expired():
                 raise
         finally:
-            self._count_wait(time.monotonic() - began)
-            # It refers to its task, and a cancelled task keeps the traceback with this frame.
+            self._count_wait(time.monotonic() - started)
+            # It refers to the task. If the task is cancelled, the traceback that the task keeps
+            # refers to this frame; this breaks the reference cycle.
             del limit
-        raise too_long()
+        raise new_error()
 
     def _count_wait(self, seconds: float) -> None:
         self._history.waited += seconds
         self._call.counts.waited += seconds
 
-    def _waited_too_long(self) -> APIError:
+    def _turn_timeout(self) -> APIError:
         request = Request("GET", self._call.url)
         refusal, waited = self._account.last_refusal, self._history.waited
         if refusal is None:
@@ -274,8 +275,8 @@ class _Sending(Generic[_T]):
         error = status_error(shown)
         self._give_up(
             error,
-            f"asyncckpt waited {waited:.1f} s for its turn, as long as max_wait allows; this is "
-            "the server's last refusal of a request of this client",
+            f"asyncckpt waited {waited:.1f} s for its turn, as long as max_wait allows; this error "
+            "is the last 429 that the server sent to this client",
         )
         return error
 
@@ -287,5 +288,5 @@ class _Sending(Generic[_T]):
         return False
 
 
-def _gave_no_key() -> APITimeoutError:
-    return APITimeoutError("The api_key callable gave no key within max_wait")
+def _key_timeout() -> APITimeoutError:
+    return APITimeoutError("The api_key callable returned no key within max_wait")

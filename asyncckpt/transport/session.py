@@ -1,7 +1,7 @@
-"""Owns an `aiohttp.ClientSession`, or uses a lent one, and closes without leaving anything behind.
+"""Manages the `aiohttp.ClientSession` of a client: its own, or one lent by the caller.
 
-Everything that belongs to an event loop is created by the first request under that loop. A client
-that is used under a second loop, after the first has ended, starts anew there.
+The first request in an event loop creates the session and everything else that belongs to the loop.
+So a client can be used in another event loop after the first one has ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ __all__ = ["SessionManager", "check_session"]
 
 @attrs.define(eq=False)
 class LoopBound:
-    """What belongs to one event loop."""
+    """The session and the tasks of one event loop.
+
+    Attributes:
+        loop: The event loop.
+        session: The session.
+        exchange: Sends single requests with the session.
+        sending: The tasks that are sending a request.
+        ended: Those of them that `SessionManager.aclose` has cancelled.
+        all_ended: Set after `SessionManager.aclose`, when the cancelled tasks have ended.
+        finalizer: Closes the session when the loop ends; None for a lent session.
+    """
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
@@ -36,10 +46,10 @@ class LoopBound:
 
 
 async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
-    """Closes the session when the loop ends, even if nobody else does.
+    """Close the session when the event loop ends, even if the client is never closed.
 
-    An event loop finalizes its async generators before it closes (PEP 525), which is the one moment
-    at which a session that was never closed still can be.
+    Before an event loop ends, it closes its async generators (PEP 525). This is the last time at
+    which the session can be closed.
     """
     try:
         yield
@@ -48,14 +58,16 @@ async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[Non
 
 
 class SessionManager:
-    """Sends requests through an `aiohttp.ClientSession`, its own or a lent one.
+    """Creates a session for each event loop, or uses a lent one.
+
+    The arguments other than `session` are for created sessions.
 
     Args:
-        session: A session to use and never to close; default: make one when first needed.
-        connection_limit: How many connections may be open at once, for a session of its own.
-        ssl: A TLS context, or False to accept any certificate, for a session of its own.
-        trust_env: Whether to take proxies from the environment, for a session of its own.
-        trace_configs: aiohttp's hooks for tracing, for a session of its own.
+        session: A lent session, which is never closed; None to create one at the first request.
+        connection_limit: The highest number of open connections.
+        ssl: A TLS context, True, or False to accept any certificate.
+        trust_env: Whether to use the proxies in environment variables.
+        trace_configs: Tracing hooks for aiohttp.
     """
 
     def __init__(
@@ -81,20 +93,20 @@ class SessionManager:
         return self._is_closed
 
     async def aclose(self) -> None:
-        """Cancel all requests under way, and close the session unless it was lent.
+        """Cancel all requests in progress, and close the session unless it is lent.
 
-        The requests fail with RuntimeError. Calling it again does nothing.
+        The requests raise RuntimeError. Calling this again does nothing.
         """
         self._is_closed = True
         bound, self._bound = self._bound, None
         if bound is None or bound.loop is not asyncio.get_running_loop():
             return
-        # A task that closes the client while it sends must not wait for itself.
+        # A task that closes the client during its own request must not wait for itself.
         bound.ended = bound.sending - {_this_task()}
         for task in bound.ended:
             task.cancel()
         if bound.finalizer is not None:
-            # Closed outside of the generator: the loop may be finalizing that at the same time.
+            # Not closed by the generator alone: the event loop may already be closing it.
             await bound.session.close()
             if isasyncgen(bound.finalizer) and not bound.finalizer.ag_running:
                 await bound.finalizer.aclose()
@@ -102,17 +114,17 @@ class SessionManager:
             await bound.all_ended.wait()
 
     def lease(self) -> Lease:
-        """Return the exchange for the block of an ``async with``.
+        """Return an async context manager for one request; it yields the `Exchange` to use.
 
-        Closing the session cancels what the block awaits, and the block raises RuntimeError.
+        If the session is closed during the block, the block is cancelled, and raises RuntimeError.
 
         Raises:
-            RuntimeError: The session is closed, now or meanwhile, or another event loop uses it.
+            RuntimeError: The session is closed, or another running event loop uses it.
         """
         return Lease(self)
 
     async def enter_loop(self) -> LoopBound:
-        """Return what belongs to the running event loop; made at the first request.
+        """Return the state of the running event loop; the first call in a loop creates it.
 
         Raises:
             RuntimeError: The session is closed, or another running event loop uses it.
@@ -124,7 +136,7 @@ class SessionManager:
             raise RuntimeError(CLOSED)
         if bound is not None and bound.loop.is_running():
             raise RuntimeError(
-                "this client is in use by another running event loop; make one client for each"
+                "this client is in use by another running event loop; create a client for each loop"
             )
         self._bound = bound = self._bind(asyncio.get_running_loop())
         if self._lent is None:
@@ -134,7 +146,7 @@ class SessionManager:
 
     @property
     def connection_limit(self) -> float:
-        """How many connections may be open at once; infinite if a lent session has no limit."""
+        """The highest number of open connections; infinite if a lent session has no limit."""
         if self._lent is None:
             return self._connection_limit
         return (self._lent.connector.limit if self._lent.connector else 0) or math.inf
@@ -158,13 +170,13 @@ class SessionManager:
 
 
 class Lease:
-    """The use of a session by one task, as an ``async with`` block."""
+    """The use of a session by one task, as an async context manager."""
 
     def __init__(self, manager: SessionManager) -> None:
         self._manager = manager
 
     async def __aenter__(self) -> Exchange:
-        """Note that the task sends a request, and return the exchange to send it with."""
+        """Register the running task, and return the exchange."""
         self._bound = await self._manager.enter_loop()
         self._task = _this_task()
         self._bound.sending.add(self._task)
@@ -176,16 +188,17 @@ class Lease:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the use; a cancellation by `SessionManager.aclose` becomes RuntimeError."""
+        """Unregister the task. A cancellation by `SessionManager.aclose` becomes RuntimeError."""
         bound, task = self._bound, self._task
         was_ended = task in bound.ended
         bound.sending.discard(task)
         bound.ended.discard(task)
         if self._manager.is_closed and not bound.ended:
             bound.all_ended.set()
-        # A cancelled task keeps the traceback, which refers to this object.
+        # A cancelled task keeps its traceback, which refers to this object; this breaks the
+        # reference cycle.
         del self._bound, self._task
-        # As in asyncio.timeout(): if somebody else cancelled the task too, that comes first.
+        # If other code has cancelled the task too, that takes precedence, as in asyncio.timeout().
         if was_ended and kind is asyncio.CancelledError and not task.uncancel():
             raise RuntimeError(CLOSED) from None
 
@@ -228,11 +241,11 @@ def check_session(
 
 
 def _make_large_blocks_cheap() -> None:
-    """Have glibc keep blocks of up to 1 MiB in the process once they are freed.
+    """Make glibc reuse freed memory blocks of up to 1 MiB.
 
-    asyncio receives into blocks of 256 KiB. Until a larger one has been freed, glibc maps each
-    anew, and the page faults cost a page of records more than parsing it as HTTP does. See
-    mallopt(3), M_MMAP_THRESHOLD: the first free of a larger block raises the threshold.
+    asyncio receives data into blocks of 256 KiB. By default, glibc maps and unmaps such blocks each
+    time, and the page faults take longer than the HTTP parser. Freeing one larger block raises the
+    threshold: see M_MMAP_THRESHOLD in mallopt(3).
     """
     bytes(2**20)
 
@@ -240,5 +253,5 @@ def _make_large_blocks_cheap() -> None:
 def _this_task() -> asyncio.Task[object]:
     task = asyncio.current_task()
     if task is None:
-        raise RuntimeError("requests are sent from tasks only")
+        raise RuntimeError("requests can only be sent from asyncio tasks")
     return task

@@ -31,7 +31,7 @@ class TestHeadersAndKeys:
 
     @pytest.mark.parametrize("header", ["", "a b", "a:", "a\n", "größe", "(a)", "a\r\nb"])
     def test_bad_header_names(self, header: str) -> None:
-        with pytest.raises(ValueError, match="^extra_headers: .* is no header name"):
+        with pytest.raises(ValueError, match="^extra_headers: .* is not a valid header name"):
             check_headers("extra_headers", {header: "sk-hidden"})
 
     @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ class TestHeadersAndKeys:
         "key", ["", " ", "sk-hidden\n", " sk-hidden", "sk-hidden ", "sk-hiddén", "\ufeffsk-hidden"]
     )
     def test_keys_that_cannot_be_sent_are_not_shown(self, key: str) -> None:
-        with pytest.raises(ValueError, match="^OPENAI_API_KEY is empty, or has ") as caught:
+        with pytest.raises(ValueError, match="^OPENAI_API_KEY is empty, or contains ") as caught:
             check_api_key(key, "OPENAI_API_KEY")
         assert "hidd" not in str(caught.value)
 

@@ -174,7 +174,7 @@ def test_waiting_ends_with_max_wait() -> None:
     given_up = step(error, History(refusals=1, waited=90.5))
     assert isinstance(given_up, GiveUp)
     assert given_up.note is not None
-    assert "30.0 s more" in given_up.note
+    assert "another 30.0 s" in given_up.note
     assert "90.5 s" in given_up.note
     assert "120 s" in given_up.note
 

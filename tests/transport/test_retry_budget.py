@@ -33,5 +33,5 @@ def test_it_never_holds_more_than_its_capacity() -> None:
 
 
 def test_a_negative_capacity_is_an_error() -> None:
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="must be at least 0"):
         RetryBudget(-1)

@@ -215,7 +215,7 @@ def test_the_retry_budget_bounds_the_retries_of_all_calls() -> None:
     made = call(retry_budget=12)
     error = run(ScriptedExchange([response(500)]), made)
     assert error.__notes__[-1] == (
-        "asyncckpt did not try again: the client's retry_budget is used up"
+        "asyncckpt did not retry: the retry_budget of the client is used up"
     )
     assert made.counts.requests == 3
 
@@ -307,7 +307,7 @@ def test_a_callable_that_takes_too_long() -> None:
 
     error = run(ScriptedExchange([response(200)]), call(api_key=sealed, max_wait=9))
     assert isinstance(error, APITimeoutError)
-    assert "gave no key within max_wait" in str(error)
+    assert "returned no key within max_wait" in str(error)
 
 
 @pytest.mark.parametrize(
