@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 from asyncckpt.records.base import Extra, extra_field
 
 if TYPE_CHECKING:
+    from asyncckpt.records.conversion import converter
     from asyncckpt.records.jobs import FineTuningJob
 
-__all__ = ["Extra", "FineTuningJob", "extra_field"]
+__all__ = ["Extra", "FineTuningJob", "converter", "extra_field"]
 
-# Creating these classes is slow, and most programs only list checkpoints.
-_MODULES = {"FineTuningJob": "asyncckpt.records.jobs"}
+# These modules are slow to import, and programs that list checkpoints do not need them.
+_MODULES = {
+    "FineTuningJob": "asyncckpt.records.jobs",
+    "converter": "asyncckpt.records.conversion",
+}
 
 
 if not TYPE_CHECKING:  # a type checker would accept every name
