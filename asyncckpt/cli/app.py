@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -183,11 +183,11 @@ def serve_sandbox(
         The exit code.
     """
     from asyncckpt.cli.serving import serve
+    from asyncckpt.testing import Sandbox
 
     if burst is not None and rate_limit is None:
         raise UsageError("--burst needs --rate-limit")
-    serving = partial(
-        serve,
+    sandbox = Sandbox(
         host=host,
         port=port,
         jobs=jobs,
@@ -197,11 +197,9 @@ def serve_sandbox(
         rate_limit=rate_limit,
         burst=burst,
     )
-    try:
-        run_until_interrupted(serving)
-    except KeyboardInterrupt:
-        # Ctrl-C is the normal way to stop a server, not a failure.
-        return 0
+    # Ctrl-C is the normal way to stop a server, not a failure.
+    with contextlib.suppress(KeyboardInterrupt):
+        run_until_interrupted(lambda: serve(sandbox, host=host, port=port))
     return 0
 
 

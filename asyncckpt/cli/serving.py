@@ -5,39 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from asyncckpt.cli.terminal import AddressError
-from asyncckpt.testing import Sandbox
+
+if TYPE_CHECKING:
+    from asyncckpt.testing import Sandbox
 
 __all__ = ["serve"]
 
 
-async def serve(
-    *,
-    host: str,
-    port: int,
-    jobs: int,
-    checkpoints: int,
-    seed: int,
-    latency: float,
-    rate_limit: float | None,
-    burst: int | None,
-) -> None:
-    """Serve a sandbox until this coroutine is cancelled; see `Sandbox` for the arguments.
+async def serve(sandbox: Sandbox, *, host: str, port: int) -> None:
+    """Serve a sandbox until this coroutine is cancelled.
+
+    Args:
+        sandbox: The sandbox.
+        host: Its address, for the error message.
+        port: Its port, for the error message.
 
     Raises:
         AddressError: The sandbox cannot listen on the address.
     """
-    sandbox = Sandbox(
-        host=host,
-        port=port,
-        jobs=jobs,
-        checkpoints=checkpoints,
-        seed=seed,
-        latency=latency,
-        rate_limit=rate_limit,
-        burst=burst,
-    )
     try:
         await sandbox.start()
     except OSError as error:

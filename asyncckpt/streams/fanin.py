@@ -3,12 +3,11 @@
 Up to `concurrency` workers take jobs from the source, one at a time, and put pages into bounded
 queues. The consumer reads the queues. So a slow consumer slows the workers down.
 
-A worker takes a job from the source only when it can start to list it. The jobs that have been
-taken but not yet yielded, except for the one being yielded, number at most 1.5 times `concurrency`,
-or 2 if that is more.
+A worker takes a job from the source only when it can start to list it. At most 1.5 times
+`concurrency` jobs, and at least 2, are taken ahead of the job being yielded.
 
 The failure of a job goes through its queue like a page, so that the pages fetched before it are
-yielded first. An exception of the source ends the stream, after the jobs taken before it.
+yielded first. An exception of the source ends the stream after all jobs taken before it.
 """
 
 from __future__ import annotations
@@ -279,7 +278,7 @@ class _Workers(Reader, Generic[RecordT]):
         """Return the next page or failure; None after the last one.
 
         Raises:
-            RuntimeError: The stream is closed, also if it is closed during this call.
+            RuntimeError: The stream was closed, before or during this call.
             BaseException: Any exception that ended a worker, such as one of the source.
         """
         if not self._tasks:
@@ -333,7 +332,8 @@ class _Workers(Reader, Generic[RecordT]):
             self._fail(failure)
             raise
         except BaseException as failure:
-            # A KeyboardInterrupt that leaves a task ends the event loop; the consumer raises it.
+            # A KeyboardInterrupt or SystemExit must not leave the task, because that would end the
+            # event loop. The consumer raises it.
             self._fail(failure)
 
     async def _take(self) -> object:
@@ -358,7 +358,10 @@ class _Workers(Reader, Generic[RecordT]):
             self._queues.finish(queue)
 
     def _stop(self) -> None:
-        """Start no other job, and cancel the running ones unless they come before in the order."""
+        """Start no other job; if the stream is not ordered, also cancel the running ones.
+
+        In an ordered stream, the jobs before the failed one are still to be yielded.
+        """
         is_first, self._is_stopping = not self._is_stopping, True
         if is_first and not self._ordered:
             for worker in self._tasks - {asyncio.current_task()}:

@@ -172,9 +172,9 @@ class Pager(Stream, Generic[RecordT]):
 class _PageReader(Reader, Generic[RecordT]):
     """Fetches pages ahead of one consumer.
 
-    If the consumer has called `next_page` n times, the task may send n + `prefetch` requests.
-    `next_page` returns a page when it has arrived *and* the task can do no more for now: it has
-    sent the next request, which must wait for the server, or it may not send another.
+    After n calls of `next_page`, the task may have sent n + `prefetch` requests. `next_page`
+    returns a page only when the task is idle: it waits for the next response, for the rate limiter,
+    or for permission to send another request. So the next request is sent first.
     """
 
     def __init__(self, walk: PageWalk[RecordT], prefetch: int) -> None:
@@ -194,7 +194,7 @@ class _PageReader(Reader, Generic[RecordT]):
         """Return the next page; None after the last one.
 
         Raises:
-            RuntimeError: The reader is closed, also if it is closed during this call.
+            RuntimeError: The reader was closed, before or during this call.
             BaseException: Any exception of the walk.
         """
         self._wanted += 1
@@ -239,7 +239,8 @@ class _PageReader(Reader, Generic[RecordT]):
         except asyncio.CancelledError:
             raise
         except BaseException as failure:
-            # A KeyboardInterrupt that leaves a task ends the event loop; the consumer raises it.
+            # A KeyboardInterrupt or SystemExit must not leave the task, because that would end the
+            # event loop. The consumer raises it.
             self._failure = failure
         finally:
             self._set_idle()
