@@ -139,7 +139,7 @@ class AsyncClient:
                 server's rate limit.
             retry_budget: The number of tokens that all requests of the client share for retries;
                 default 500; None for no limit. A retry takes 5 tokens, a retry after a timeout 10,
-                and successful requests return them. A server that is down thus gets few retries.
+                and successful requests return them. So a server that is down gets few retries.
             prefetch: The number of pages to fetch ahead of the current one; default 1; 0 turns
                 prefetching off.
             max_body_bytes: The maximum size of a decompressed response body; default 64 MiB.

@@ -64,11 +64,11 @@ class Omit:
 
 
 NOT_GIVEN: Final = NotGiven()
-"""The default of an argument for which None is a value, such as `timeout`."""
+"""The default of arguments for which None has a meaning, such as `timeout`."""
 
 omit: Final = Omit()
-"""Passed as an argument, the same as leaving the argument out. As a value in `extra_headers` and
-`extra_query`, it removes the header or parameter of that name."""
+"""Has the same effect as leaving an argument out. As a value in `extra_headers` or `extra_query`,
+it removes the header or parameter of that name."""
 
 
 def given(value: _T | NotGiven | Omit) -> _T | None:

@@ -20,7 +20,7 @@ __all__ = ["Extra", "HasId", "ListBody", "Record", "as_datetime", "extra_field"]
 
 
 class Extra(dict[str, builtins.object]):
-    """An immutable dict of the fields of an API object that its record class does not define."""
+    """An immutable dict of the fields that a record class does not define."""
 
     __slots__ = ()
 
@@ -99,17 +99,17 @@ class ListBody(Protocol):
 
     @property
     def has_more(self) -> bool | None:
-        """Whether there are more; None if the server does not say."""
+        """Whether there are more records; None if the server did not send it."""
         ...
 
     @property
     def first_id(self) -> str | None:
-        """The id of the first record, if it was sent."""
+        """The id of the first record; None if the server did not send it."""
         ...
 
     @property
     def last_id(self) -> str | None:
-        """The id of the last record, if it was sent."""
+        """The id of the last record; None if the server did not send it."""
         ...
 
     @property

@@ -195,9 +195,9 @@ class WandbIntegration(Record):
     """The settings of the integration with Weights and Biases.
 
     Attributes:
-        project: The project that the run is created in.
-        name: The name of the run; if it is None, the API uses the job's id.
-        entity: The team or user of the run; if it is None, that of the Weights and Biases key.
+        project: The project in which the run is created.
+        name: The name of the run; None for the id of the job.
+        entity: The team or user of the run; None for the default of the Weights and Biases key.
         tags: The tags of the run.
         extra: Fields that this record does not define.
     """

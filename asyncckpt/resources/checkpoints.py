@@ -48,8 +48,8 @@ class AsyncCheckpoints:
             fine_tuning_job_id: The job, such as ``"ftjob-abc123"``.
             after: Start after the checkpoint with this id; default: start with the newest.
             limit: The number of checkpoints per page. Default: iterating requests 100, or
-                `max_records` if that is less. If the server rejects that size, the client leaves it
-                to the server. Awaiting always leaves it to the server; OpenAI sends 10.
+                `max_records` if that is less; if the server rejects that, the request is repeated
+                without a limit. Awaiting requests no limit; OpenAI then sends 10.
             prefetch: The number of pages to fetch ahead of the current one; default: the client's.
             max_records: Stop after this many checkpoints; default: no limit.
             **options: See `CallOptions`.
@@ -106,7 +106,7 @@ class AsyncCheckpoints:
                 add the failure to `FanIn.failures`. A callable, async or not: call it with the
                 `JobFailure`, and continue unless it raises.
             limit: The number of checkpoints per page. Default: 100, or `max_records_per_job` if
-                that is less; if the server rejects that size, the client leaves it to the server.
+                that is less; if the server rejects that, the request is repeated without a limit.
             max_records_per_job: Yield at most this many checkpoints of each job, the newest ones;
                 default: no limit.
             **options: See `CallOptions`.

@@ -69,8 +69,8 @@ class AsyncJobs:
         Args:
             after: Start after the job with this id; default: start with the newest.
             limit: The number of jobs per page. Default: iterating requests 100, or `max_records` if
-                that is less. If the server rejects that size, the client leaves it to the server.
-                Awaiting always leaves it to the server; OpenAI sends 20.
+                that is less; if the server rejects that, the request is repeated without a limit.
+                Awaiting requests no limit; OpenAI then sends 20.
             metadata: List only jobs with these keys and values; default: all jobs. For jobs without
                 metadata, pass ``extra_query={"metadata": "null"}``.
             prefetch: The number of pages to fetch ahead of the current one; default: the client's.

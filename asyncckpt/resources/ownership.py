@@ -2,8 +2,8 @@
 
 If a server or proxy confuses connections, the response of another request can arrive. Each record
 has the id of its job, so the client can detect this. But a server may also use a second id for the
-same job. So a response with another job id is requested again, on a new connection, and accepted
-only if the second response has the same id.
+same job. So if a response has another job id, the request is repeated on a new connection. The
+second response is accepted if it has the requested id, or the same id as the first one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _HasJobId(Protocol):
 
 
 def foreign_jobs(job_id: str | None, body: Sequence[object]) -> frozenset[str]:
-    """Return the job ids of checkpoints, without `job_id` and empty ids.
+    """Return the ids of other jobs that checkpoints belong to; ignore empty ids.
 
     Args:
         job_id: The requested job; None to return no ids.

@@ -13,7 +13,7 @@ should do if they contradict each other. These are the rules of this package:
    because its last record was returned before. Brent's cycle detection finds it: one earlier cursor
    is kept for comparison, and replaced by the newest after 1, 2, 4, 8, … pages. The last two
    cursors are compared too. So a cycle of one or two pages is found before any record is returned
-   twice, a longer one later, and the memory is constant.
+   twice. A longer cycle is found later. The memory use is constant.
 6. After `MAX_EMPTY_PAGES` consecutive pages without records, the next step raises a
    `PaginationError`.
 """
@@ -61,7 +61,7 @@ MAX_EMPTY_PAGES: Final = 100
 """The highest number of consecutive pages without records.
 
 A server that filters records after reading a page can send empty pages. With 100 records per page,
-100 empty pages are 10,000 filtered records; more are taken for a broken server.
+100 empty pages mean 10,000 filtered records. More empty pages are treated as a fault of the server.
 """
 
 
@@ -289,10 +289,10 @@ class PageWalk(Generic[RecordT]):
         self._new_error: Callable[[], PaginationError] | None = None
 
     async def next_page(self, on_wire: OnWire) -> Page[RecordT]:
-        """Fetch the next page, truncated to the records left of `max_records`.
+        """Fetch the next page, truncated to the remaining records of `max_records`.
 
         Raises:
-            PaginationError: See the rules 4, 5 and 6.
+            PaginationError: See rules 4, 5 and 6.
             Exception: Any exception of `fetch`.
         """
         if self._new_error is not None:
@@ -308,7 +308,7 @@ class PageWalk(Generic[RecordT]):
         return page
 
     def _follow(self, page: Page[RecordT]) -> None:
-        """Set the cursor for the next step, or the error that it raises."""
+        """Set the cursor or the error of the next step."""
         self._cursor = cursor = page._cursor()
         if cursor is None:
             self._new_error = functools.partial(_no_cursor, page.response.request)

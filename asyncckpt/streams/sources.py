@@ -25,9 +25,9 @@ EXHAUSTED: Final = object()
 
 
 class JobSource:
-    """Takes jobs one at a time, also if several tasks take them at once.
+    """Takes jobs one at a time, even if several tasks call `take` concurrently.
 
-    The lock is needed because an async generator does not allow two `anext` calls at a time.
+    An async generator allows only one call of `anext` at a time.
 
     Args:
         jobs: The jobs.

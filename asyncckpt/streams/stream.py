@@ -1,11 +1,12 @@
 """Provides the base classes of streams and of the background work of an iteration.
 
 An iteration is an async generator that reads from a `Reader`. The reader owns the tasks that fetch
-ahead. A stream keeps track of the readers of its iterations, and `aclose` closes them.
+ahead. `Stream.aclose` closes the readers of all iterations.
 
-`aclose` does not close the generators themselves, for two reasons. A closed generator looks
-exhausted, so a consumer would mistake the closing for the end of the list. And closing a generator
-twice at the same time is an error, but an event loop closes all async generators when it ends.
+It does not close the generators themselves, for two reasons. A closed generator looks exhausted, so
+a consumer would mistake the closing for the end of the list. And closing a generator twice at the
+same time is an error, which can happen because an event loop closes all async generators at its
+end.
 """
 
 from __future__ import annotations

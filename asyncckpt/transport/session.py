@@ -243,9 +243,9 @@ def check_session(
 def _make_large_blocks_cheap() -> None:
     """Make glibc reuse freed memory blocks of up to 1 MiB.
 
-    asyncio receives data into blocks of 256 KiB. By default, glibc maps and unmaps such blocks each
-    time, and the page faults take longer than the HTTP parser. Freeing one larger block raises the
-    threshold: see M_MMAP_THRESHOLD in mallopt(3).
+    asyncio receives data into blocks of 256 KiB. By default, glibc maps and unmaps each of them,
+    and the page faults take more time than parsing HTTP. Freeing one larger block raises the
+    threshold; see M_MMAP_THRESHOLD in mallopt(3).
     """
     bytes(2**20)
 
