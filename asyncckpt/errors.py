@@ -84,9 +84,9 @@ class APIError(OpenAIError):
 
     def __str__(self) -> str:
         job = self.fine_tuning_job_id
-        return f"{self._described()} (job {job})" if job else self._described()
+        return f"{self._summary()} (job {job})" if job else self._summary()
 
-    def _described(self) -> str:
+    def _summary(self) -> str:
         return self.message
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -129,7 +129,7 @@ class APIStatusError(_ResponseError):
         status_code: Its HTTP status code.
     """
 
-    def _described(self) -> str:
+    def _summary(self) -> str:
         shown = f"{self.status_code}: {self.message}"
         return f"{shown} (request {self.request_id})" if self.request_id else shown
 
@@ -143,7 +143,7 @@ class AuthenticationError(APIStatusError):
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the key lacks the permission."""
+    """403: the key has no permission for the request."""
 
 
 class NotFoundError(APIStatusError):

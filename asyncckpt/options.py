@@ -238,7 +238,7 @@ def _positive(meaning: str) -> Callable[[object, attrs.Attribute[float], float],
     return lambda _, field, value: check_number(field.name, value, meaning, above=0)
 
 
-def _whether_headers_authenticate(options: RequestOptions) -> bool:
+def _carries_credentials(options: RequestOptions) -> bool:
     return options.omits_key or carries_credentials(options.headers)
 
 
@@ -267,7 +267,7 @@ class RequestOptions:
     omits_key: bool = False
     carries_credentials: bool = attrs.field(
         init=False,
-        default=attrs.Factory(_whether_headers_authenticate, takes_self=True),
+        default=attrs.Factory(_carries_credentials, takes_self=True),
     )
     query: Mapping[str, QueryValue] = attrs.field(repr=False)
     extra_query: Mapping[str, QueryValue] = attrs.field(factory=dict[str, QueryValue], repr=False)

@@ -1137,7 +1137,7 @@ async def test_what_has_a_client_says_that_it_cannot_be_pickled(
         for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match="with_options"):
                 duplicate(subject)
-    with pytest.raises(TypeError, match="pickle its data"):
+    with pytest.raises(TypeError, match="pickle .data"):
         pickle.dumps(page)
     assert pickle.loads(pickle.dumps(page.data)) == page.data
 

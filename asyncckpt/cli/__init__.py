@@ -59,9 +59,9 @@ def _main(arguments: Sequence[str]) -> int:
     from importlib.util import find_spec
 
     if not all(find_spec(name) for name in ("cyclopts", "rich")):
-        from asyncckpt.cli.terminal import tell
+        from asyncckpt.cli.terminal import print_to_stderr
 
-        tell('asyncckpt: the command needs: pip install "asyncckpt[cli]"\n')
+        print_to_stderr('asyncckpt: the command needs: pip install "asyncckpt[cli]"\n')
         return FAILED
     from asyncckpt.cli.app import run
 

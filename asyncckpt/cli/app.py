@@ -14,7 +14,7 @@ from cyclopts.validators import Number
 from asyncckpt.cli.inputs import api_key_from, read_ids
 from asyncckpt.cli.interrupts import run_until_interrupted
 from asyncckpt.cli.output import Format
-from asyncckpt.cli.terminal import AddressError, UsageError, complain, discard
+from asyncckpt.cli.terminal import AddressError, UsageError, discard, print_error
 
 if TYPE_CHECKING:
     from asyncckpt.testing.options import ClientOptions
@@ -215,16 +215,16 @@ def run(arguments: Sequence[str]) -> int:
     from asyncckpt.errors import OpenAIError
 
     if sys.stdout is None:
-        complain(OSError("standard output is closed"))
+        print_error(OSError("standard output is closed"))
         return FAILED
     try:
         code: int | None = app([*arguments])
         sys.stdout.flush()
     except (CycloptsError, UsageError) as error:
-        complain(error)
+        print_error(error)
         return MISUSED
     except (OpenAIError, AddressError) as error:
-        complain(error)
+        print_error(error)
         return FAILED
     except BrokenPipeError:
         _discard_unwritten()
@@ -233,7 +233,7 @@ def run(arguments: Sequence[str]) -> int:
         # rich, which prints the help, raises this if the reader has closed the pipe.
         return PIPE_CLOSED
     except OSError as error:
-        complain(OSError(f"cannot write the output: {error.strerror or error}"))
+        print_error(OSError(f"cannot write the output: {error.strerror or error}"))
         _discard_unwritten()
         return FAILED
     return code or 0

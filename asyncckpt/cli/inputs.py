@@ -64,7 +64,7 @@ def api_key_from(variable: str) -> str:
         The key.
 
     Raises:
-        UsageError: The variable is not set, or has no name.
+        UsageError: `variable` is empty, or the variable is empty or not set.
     """
     if not variable:
         raise UsageError("--api-key-env needs the name of the variable with your API key")

@@ -11,7 +11,7 @@ import attrs
 
 from asyncckpt.cli.logs import logged
 from asyncckpt.cli.output import Format, writer_for
-from asyncckpt.cli.terminal import UsageError, complain, tell
+from asyncckpt.cli.terminal import UsageError, print_error, print_to_stderr
 from asyncckpt.cli.waiting import WaitingLine
 from asyncckpt.client import AsyncClient
 from asyncckpt.errors import AuthenticationError
@@ -62,7 +62,7 @@ class Listing:
         Raises:
             UsageError: An argument is invalid.
             APIError: The only job cannot be listed, or the server rejects the API key.
-            OSError: Standard output cannot be written to.
+            OSError: Writing to standard output failed.
         """
         loop = asyncio.get_running_loop()
         self._waiting = WaitingLine(clock=loop.time, call_later=loop.call_later)
@@ -95,20 +95,20 @@ class Listing:
                 self.job_ids,
                 concurrency=self.concurrency,
                 ordered=True,
-                on_error=self._complain,
+                on_error=self._handle_failure,
                 limit=self.limit,
                 max_records_per_job=self.max_records,
             )
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
 
-    def _complain(self, failure: JobFailure) -> None:
+    def _handle_failure(self, failure: JobFailure) -> None:
         if isinstance(failure.error, AuthenticationError):
             # The server would reject the other requests too.
             raise failure.error
         self.failed += 1
         self._waiting.clear()
-        complain(failure.error)
+        print_error(failure.error)
 
 
 async def list_from_api(listing: Listing, options: ClientOptions) -> None:
@@ -150,7 +150,7 @@ async def list_from_sandbox(listing: Listing, options: ClientOptions) -> None:
         )
         listing.job_ids = [chosen]
         await listing.write_to_stdout(client)
-        tell(
+        print_to_stderr(
             f"This is one of {len(sandbox.job_ids)} jobs of the sandbox. Another one:\n"
             f"asyncckpt list --sandbox {others[0]}\n"
         )

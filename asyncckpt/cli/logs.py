@@ -7,7 +7,7 @@ import logging
 from collections.abc import Generator
 from datetime import datetime
 
-from asyncckpt.cli.terminal import printable, tell
+from asyncckpt.cli.terminal import print_to_stderr, printable
 from asyncckpt.cli.waiting import WaitingLine
 
 __all__ = ["logged"]
@@ -39,7 +39,7 @@ class _Handler(logging.Handler):
         if record.levelno >= self._lowest_level:
             self._waiting.clear()
             time = datetime.fromtimestamp(record.created).astimezone()
-            tell(f"asyncckpt: {time:%H:%M:%S} {record.levelname} {printable(message)}\n")
+            print_to_stderr(f"asyncckpt: {time:%H:%M:%S} {record.levelname} {printable(message)}\n")
 
 
 @contextlib.contextmanager

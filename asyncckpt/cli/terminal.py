@@ -11,11 +11,11 @@ from typing import TextIO
 __all__ = [
     "AddressError",
     "UsageError",
-    "complain",
     "discard",
+    "print_error",
+    "print_to_stderr",
     "printable",
     "printable_json",
-    "tell",
 ]
 
 
@@ -59,7 +59,7 @@ def printable_json(text: str) -> str:
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
-def tell(text: str) -> None:
+def print_to_stderr(text: str) -> None:
     """Write text to standard error. If that fails, do nothing."""
     if sys.stderr is None:
         return
@@ -68,10 +68,10 @@ def tell(text: str) -> None:
         sys.stderr.flush()
 
 
-def complain(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     """Write an error to standard error, on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
-    tell(f"asyncckpt: {printable(text)}\n")
+    print_to_stderr(f"asyncckpt: {printable(text)}\n")
 
 
 def discard(stream: TextIO) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
-from asyncckpt.cli.terminal import printable, tell
+from asyncckpt.cli.terminal import print_to_stderr, printable
 
 __all__ = ["WaitingLine"]
 
@@ -72,7 +72,7 @@ class WaitingLine:
         """Remove the line until the next update, so that other text can be written."""
         if self._shown:
             # Spaces also work on terminals without escape sequences.
-            tell(f"\r{' ' * self._shown}\r")
+            print_to_stderr(f"\r{' ' * self._shown}\r")
             self._shown = 0
 
     def stop(self) -> None:
@@ -92,7 +92,7 @@ class WaitingLine:
             return
         text = f"asyncckpt: no checkpoint for {now - self._since:.0f} s: {self._reason(now)}"
         self.clear()
-        tell(self._fitted(text))
+        print_to_stderr(self._fitted(text))
 
     def _reason(self, now: float) -> str:
         if not self._message:

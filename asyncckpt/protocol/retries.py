@@ -117,7 +117,7 @@ def next_step(
         return GIVE_UP
     is_free = False
     if isinstance(error, RateLimitError):
-        is_free = others_accepted or _says_when(hints)
+        is_free = others_accepted or _has_retry_time(hints)
         delay = refusal_delay(retry_after, history.refusals, fraction)
     elif retry_after is not None:
         delay = retry_after
@@ -133,7 +133,7 @@ def next_step(
     return Retry(delay, is_free, isinstance(error, APITimeoutError))
 
 
-def _says_when(hints: RateLimitHints) -> bool:
+def _has_retry_time(hints: RateLimitHints) -> bool:
     return bool(hints.retry_after) or (
         hints.remaining == 0 and hints.reset is not None and 0 < hints.reset <= MAX_RETRY_AFTER
     )

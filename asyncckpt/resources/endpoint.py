@@ -42,7 +42,7 @@ PAGE_SIZE: Final = 100
 """The page size to request when iterating without a `limit`."""
 
 
-_SAYS_PAGE_SIZE: Final = re.compile(r"limit|page.?size|per.?page|\b100\b", re.IGNORECASE)
+_ABOUT_PAGE_SIZE: Final = re.compile(r"limit|page.?size|per.?page|\b100\b", re.IGNORECASE)
 """Matches error messages about the page size, for servers that do not set `param`."""
 
 
@@ -316,4 +316,4 @@ def _may_concern_limit(error: APIStatusError) -> bool:
     if error.param:
         return "limit" in error.param
     text = error.response.text
-    return not text.strip() or _SAYS_PAGE_SIZE.search(text) is not None
+    return not text.strip() or _ABOUT_PAGE_SIZE.search(text) is not None

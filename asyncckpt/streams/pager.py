@@ -41,9 +41,9 @@ class Pager(Stream, Generic[RecordT]):
                 break
 
     You can leave an iteration at any time, by break, exception, cancellation or timeout. This
-    cancels the request in progress and releases its connection. After ``break``, it happens when
-    Python deletes the iterator, which is at once if nothing else refers to it; ``async with``
-    guarantees it.
+    cancels the request in progress and releases its connection. After ``break``, this happens as
+    soon as Python deletes the iterator: immediately, unless something else refers to it. ``async
+    with`` guarantees it.
 
     `aclose` and the end of an ``async with`` block close the iterations started so far: their next
     step raises RuntimeError. Later iterations are not affected.
@@ -87,9 +87,9 @@ class Pager(Stream, Generic[RecordT]):
 
     @property
     def cursor(self) -> str | None:
-        """The `after` for a new list that continues after the last record yielded.
+        """The id of the last record yielded: pass it as `after` to continue there later.
 
-        It is the `after` of this pager before the first record; None is the beginning of the list.
+        Before the first record, it is the `after` of this pager; None is the beginning of the list.
         """
         return self._after if self._last_record is None else self._last_record.id
 

@@ -35,10 +35,10 @@ class RetryBudget:
         self.available -= cost
         return True
 
-    def succeeded(self, paid: int) -> None:
+    def succeeded(self, taken: int) -> None:
         """Return tokens after the success of a call.
 
         Args:
-            paid: The tokens that the last retry of the call took; for 0, one token is returned.
+            taken: The tokens that the last retry of the call took; for 0, one token is returned.
         """
-        self.available = min(self.capacity, self.available + (paid or self._SUCCESS))
+        self.available = min(self.capacity, self.available + (taken or self._SUCCESS))

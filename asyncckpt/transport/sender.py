@@ -85,17 +85,20 @@ class _Sending(Generic[_T]):
         self._hints = NO_HINTS
         self._key_version = 0
         self._has_renewed_key = False
-        self._paid = 0
+        self._tokens_taken = 0
 
     async def run(self) -> _T:
         while True:
             outcome = await self._attempt()
             try:
-                return self._accepted(self._decoded(outcome))
+                result = self._decoded(outcome)
             except APIError as error:
                 failure = error.with_traceback(None)
                 # The context may contain parts of the response that are not redacted.
                 failure.__context__ = None
+            else:
+                self._return_tokens()
+                return result
             try:
                 if not await self._prepare_retry(failure):
                     raise failure
@@ -117,11 +120,10 @@ class _Sending(Generic[_T]):
             shown = redacted(outcome, self._call, self._exchange)
             raise validation_error(shown, str(mismatch), mismatch.path) from None
 
-    def _accepted(self, result: _T) -> _T:
+    def _return_tokens(self) -> None:
         budget = self._account.retry_budget
         if budget is not None:
-            budget.succeeded(self._paid)
-        return result
+            budget.succeeded(self._tokens_taken)
 
     async def _attempt(self) -> Response | APIError:
         call, gate, credentials = self._call, self._account.gate, self._account.credentials
@@ -209,7 +211,7 @@ class _Sending(Generic[_T]):
             cost = budget.TIMEOUT_RETRY_COST if step.after_timeout else budget.RETRY_COST
             if not budget.acquire(cost):
                 return False
-            self._paid = cost
+            self._tokens_taken = cost
         self._history.retries += 1
         self._call.counts.retries += 1
         return True
@@ -223,8 +225,8 @@ class _Sending(Generic[_T]):
         if step.is_free:
             _log.info("%s: waiting %.2f s", reason, step.delay)
         else:
-            retry, most = self._history.retries, self._call.options.max_retries
-            _log.info("%s: retry %d of %d in %.2f s", reason, retry, most, step.delay)
+            retry, max_retries = self._history.retries, self._call.options.max_retries
+            _log.info("%s: retry %d of %d in %.2f s", reason, retry, max_retries, step.delay)
 
     async def _renew_key(self, version: int) -> bool:
         self._on_wire()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncckpt.cli.terminal import complain, printable, printable_json, tell
+from asyncckpt.cli.terminal import print_error, print_to_stderr, printable, printable_json
 from asyncckpt.testing import Sandbox, faults
 
 from support.programs import COMMAND, Run, environment, ids_of, run_program
@@ -62,7 +62,7 @@ def test_errors_of_a_server_are_escaped(served: Sandbox, run: Run) -> None:
 
 
 def test_an_error_without_text_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    complain(ValueError())
+    print_error(ValueError())
     assert capsys.readouterr().err == "asyncckpt: ValueError\n"
 
 
@@ -71,7 +71,7 @@ def test_a_missing_or_closed_stderr_is_ignored(state: str, monkeypatch: pytest.M
     broken = io.StringIO()
     broken.close()
     monkeypatch.setattr(sys, "stderr", None if state == "missing" else broken)
-    tell("anything\n")
+    print_to_stderr("anything\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

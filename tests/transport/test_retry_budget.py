@@ -11,10 +11,10 @@ def test_retries_take_tokens_and_successes_return_them() -> None:
     assert budget.acquire(RetryBudget.TIMEOUT_RETRY_COST)
     assert budget.acquire()
     assert not budget.acquire()
-    budget.succeeded(paid=RetryBudget.RETRY_COST)
+    budget.succeeded(taken=RetryBudget.RETRY_COST)
     assert budget.acquire()
     for _ in range(5):
-        budget.succeeded(paid=0)
+        budget.succeeded(taken=0)
     assert budget.acquire()
     assert not budget.acquire()
 
@@ -27,8 +27,8 @@ def test_a_retry_that_cannot_be_paid_for_takes_nothing() -> None:
 
 def test_it_never_holds_more_than_its_capacity() -> None:
     budget = RetryBudget(10)
-    budget.succeeded(paid=0)
-    budget.succeeded(paid=100)
+    budget.succeeded(taken=0)
+    budget.succeeded(taken=100)
     assert budget.available == 10
 
 
