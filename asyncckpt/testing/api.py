@@ -1,4 +1,4 @@
-"""The behaviour of the API: which request gets which page, job or error. Nothing here awaits.
+"""Implements the API: returns the page, job or error for a request. Nothing here awaits.
 
 It follows the fine-tuning section of the OpenAI API reference, and Azure's form of it: the prefix
 `/openai`, the `api-key` header, the `api-version` query field, and pages without `first_id` and
@@ -68,7 +68,7 @@ def target_of(path: str) -> Target | None:
 
 
 def masked(key: str) -> str:
-    """Return a key as errors of the API show it: only its first and last characters."""
+    """Return a key as the API shows it in errors: only the first and last characters."""
     if len(key) <= 7:
         return "*" * len(key)
     head, tail = (8, 4) if len(key) > 20 else (5, 2)

@@ -40,15 +40,15 @@ class Sandbox:
             a million needs no memory. A running job is half finished, and grows with
             `add_checkpoint`.
         seed: The seed of data, latency and probabilities.
-        latency: Seconds before each response, or the lowest and the highest number of them.
-        rate_limit: Requests per second before the response is a 429; None for no limit. `limit`
-            sets up other limiters.
-        burst: Requests that are accepted at once after a pause; default: those of a tenth of a
-            second, and at least 1. Only with `rate_limit`.
+        latency: Seconds before each response, or a tuple of the lowest and the highest number.
+        rate_limit: Requests per second; more are rejected with 429. None for no limit. `limit` sets
+            other limiters.
+        burst: Requests that are accepted at once after a pause; default: 10 % of `rate_limit`, and
+            at least 1. Only with `rate_limit`.
         api_key: The valid API key; other keys get a 401. It can be changed at any time.
-        statuses: The statuses of the jobs, repeated in turn, from the newest job on; default: all
+        statuses: The statuses of the jobs, newest first, repeated as needed; default: all statuses
             that have checkpoints, `succeeded` and `running` first. Jobs that are `queued` or
-            `validating_files` have none.
+            `validating_files` have no checkpoints.
         host: The address to listen on.
         port: The port to listen on; 0 selects a free one.
 
@@ -119,7 +119,7 @@ class Sandbox:
             OSError: The port is in use.
         """
         if self._listener is not None:
-            raise RuntimeError("the sandbox serves already; start() it once, or after aclose()")
+            raise RuntimeError("the sandbox is already serving; close it before starting it again")
         self._loop = asyncio.get_running_loop()
         self._handler.begin()
         connections = Connections(self._handler.handle, self.stats)
@@ -130,7 +130,7 @@ class Sandbox:
         self._port = self._listener.sockets[0].getsockname()[1]
 
     async def aclose(self) -> None:
-        """Stop at once, and close every connection with the request on it. It may be repeated."""
+        """Stop immediately, and close all connections. Calling this again does nothing."""
         listener, connections = self._listener, self._connections
         if listener is None or connections is None:
             return
@@ -157,8 +157,8 @@ class Sandbox:
     async def idle(self) -> None:
         """Wait until no request is in progress.
 
-        A request that has not reached the server yet does not count. It may be awaited on any event
-        loop.
+        A request that has not reached the server yet does not count. This can be called in any
+        event loop.
         """
         loop = self._loop
         if loop is None or loop.is_closed() or loop is asyncio.get_running_loop():
@@ -203,7 +203,7 @@ class Sandbox:
 
     @property
     def latency(self) -> float | tuple[float, float]:
-        """Seconds before each response, or the lowest and the highest number of them."""
+        """Seconds before each response, or a tuple of the lowest and the highest number."""
         return self._handler.latency
 
     @latency.setter
@@ -243,8 +243,8 @@ class Sandbox:
         """Return an `AsyncClient` for this sandbox, with `base_url` and `api_key` filled in.
 
         Args:
-            **options: The options of `AsyncClient`, also `base_url` and `api_key`. No key is filled
-                in if `default_headers` has one.
+            **options: The arguments of `AsyncClient`. `api_key` is not filled in if
+                `default_headers` contain credentials.
 
         Returns:
             The client; close it, or use it with `async with`.
@@ -335,13 +335,14 @@ class Sandbox:
 
         Args:
             *faults: The faults; see `asyncckpt.testing.faults`.
-            times: The number of requests to apply them to; None for no limit.
-            probability: The probability that a matching request gets them, drawn from the seed.
+            times: The number of requests to apply the faults to; None for no limit.
+            probability: The probability that the faults apply to a matching request. The seed of
+                the sandbox makes the choice reproducible.
             path: Only requests whose path contains this text, such as `"/checkpoints"`.
             job: Only requests for the job with this id.
             page: Only requests for this page of a list, from 1.
-            reused: Only requests on a connection that carried an earlier request (True), or on a
-                new one (False).
+            reused: Only requests on a connection that was used for an earlier request (True), or on
+                a new connection (False).
 
         Returns:
             The rule; it counts its `hits`, and `stop()` ends it.
@@ -349,8 +350,8 @@ class Sandbox:
         Raises:
             ValueError: There is no fault, or a number is out of its range.
         """
-        chance = random.Random(f"{self.seed}/{next(self._rule_numbers)}")
-        rule = FaultRule(faults, times, probability, path, job, page, reused, chance)
+        generator = random.Random(f"{self.seed}/{next(self._rule_numbers)}")
+        rule = FaultRule(faults, times, probability, path, job, page, reused, generator)
         self._handler.rules.append(rule)
         return rule
 
@@ -364,8 +365,8 @@ class Sandbox:
 
         Args:
             limiter: One of `asyncckpt.testing.limiters`, or None for no limit.
-            hints: What the headers say about it; default: an exact `Retry-After` in whole seconds
-                on each 429.
+            hints: The rate limit headers; default: an exact `Retry-After` in whole seconds on each
+                429.
         """
         self._handler.limiter = limiter
         self._handler.hints = hints or Hints()
