@@ -1,4 +1,4 @@
-"""Implements the API: returns the page, job or error for a request. Nothing here awaits.
+"""The behaviour of the API: which request gets which page, job or error. Nothing here awaits.
 
 It follows the fine-tuning section of the OpenAI API reference, and Azure's form of it: the prefix
 `/openai`, the `api-key` header, the `api-version` query field, and pages without `first_id` and

@@ -48,7 +48,7 @@ class Sandbox:
         api_key: The valid API key; other keys get a 401. It can be changed at any time.
         statuses: The statuses of the jobs, newest first, repeated as needed; default: all statuses
             that have checkpoints, `succeeded` and `running` first. Jobs that are `queued` or
-            `validating_files` have no checkpoints.
+            `validating_files` have none.
         host: The address to listen on.
         port: The port to listen on; 0 selects a free one.
 

@@ -43,7 +43,7 @@ def test_invalid_arguments_are_rejected() -> None:
 async def test_start_and_stop_by_call() -> None:
     box = Sandbox(jobs=1)
     await box.start()
-    with pytest.raises(RuntimeError, match="serves already"):
+    with pytest.raises(RuntimeError, match="already serving"):
         await box.start()
     async with aiohttp.ClientSession() as session:
         await Browser(box, session).page()
