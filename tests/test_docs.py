@@ -3,7 +3,8 @@
 The blocks of a page run in order and share their names. The job ids of the examples stand for jobs
 of a sandbox. A ``text`` block right after a ``python`` block is what that prints. In a ``console``
 block a line of ``...`` stands for lines left out, and ``...`` within a line for the rest of a word.
-A block with tests in it is run by pytest.
+A block with tests in it is run by pytest. A ``py`` block shows a part of the package, which it is
+compared with.
 """
 
 import ast
@@ -171,6 +172,40 @@ def test_console_blocks_show_what_they_say(page: Path, commands: dict[str, str])
             for command, expected in commands_of(text):
                 _, shown = run_on_a_terminal(["bash", "-c", command], commands)
                 assert matches(shown, expected), f"{page.name}:{block.line} {command}\n{shown}"
+
+
+PACKAGE = ROOT / "asyncckpt"
+
+
+def occurs(excerpt: str, source: str) -> bool:
+    """Return whether the parts of an excerpt, between lines of ``...``, come in this order."""
+    parts = re.split(r"^\.\.\.\n", excerpt, flags=re.MULTILINE)
+    return re.search("(?:.*\n)*".join(map(re.escape, parts)), source) is not None
+
+
+@pytest.mark.parametrize("page", pages_with("py"))
+def test_excerpts_are_as_in_the_package(page: Path) -> None:
+    sources = [path.read_text("utf-8") for path in PACKAGE.rglob("*.py")]
+    for block in blocks_of(page):
+        if block.language == "py":
+            found = any(occurs(block.text, source) for source in sources)
+            assert found, f"{page.name}:{block.line}"
+
+
+def test_a_wrong_excerpt_would_be_seen() -> None:
+    assert occurs("a\n...\nd\n", "0\na\nb\nc\nd\ne\n")
+    assert not occurs("a\nc\n", "a\nb\nc\n")
+    assert not occurs("c\n...\na\n", "a\nb\nc\n")
+
+
+def test_the_architecture_says_what_each_module_does() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    modules = [
+        f"{folder}/{path.name}"
+        for folder in ("protocol", "resources", "streams", "transport")
+        for path in (PACKAGE / folder).glob("[!_]*.py")
+    ]
+    assert [module for module in modules if f"`{module}`" not in text] == []
 
 
 def test_a_wrong_output_would_be_seen() -> None:
