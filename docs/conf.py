@@ -3,6 +3,7 @@
 from typing import Any
 
 import asyncckpt
+import asyncckpt.records
 import asyncckpt.testing
 from asyncckpt import __version__
 
@@ -51,6 +52,8 @@ napoleon_use_ivar = True
 default_role = "code"
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_title = f"asyncckpt {release}"
 
 
