@@ -217,6 +217,24 @@ def test_a_wrong_output_would_be_seen() -> None:
     assert not matches("a\n", "")
 
 
+LINK = re.compile(r"\[([^\]]*)\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+def anchors_of(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_have_a_text_and_lead_somewhere(page: Path) -> None:
+    # Sphinx would fill in a text; a repository's web page does not.
+    for text, path, anchor in LINK.findall(page.read_text("utf-8")):
+        target = page.parent / path if path else page
+        assert text
+        assert target.exists(), path
+        assert not anchor or anchor in anchors_of(target), f"{path}#{anchor}"
+
+
 def test_the_reference_has_every_public_name() -> None:
     text = (ROOT / "docs" / "reference.md").read_text("utf-8")
     documented = set(re.findall(r":: asyncckpt\.(?:records\.)?(\w+)$", text, re.MULTILINE))
