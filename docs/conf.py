@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+
 import asyncckpt
 import asyncckpt.records
 import asyncckpt.testing
@@ -69,6 +72,17 @@ def _public_reference(app: Any, env: Any, node: Any, text: Any) -> Any:
     return None
 
 
+def _shorten_names(app: Any, doctree: nodes.document) -> None:
+    """Show a name of an annotation without its module, as it is imported."""
+    for reference in doctree.findall(pending_xref):
+        target = reference.get("reftarget", "")
+        if target.startswith(("asyncckpt.", "collections.abc.")):
+            for text in list(reference.findall(nodes.Text)):
+                if text == target:
+                    text.parent.replace(text, nodes.Text(target.rpartition(".")[2]))
+
+
 def setup(app: Any) -> None:
     """Connect what this file adds to Sphinx."""
+    app.connect("doctree-read", _shorten_names)
     app.connect("missing-reference", _public_reference)
