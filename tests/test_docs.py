@@ -208,6 +208,13 @@ def test_the_architecture_says_what_each_module_does() -> None:
     assert [module for module in modules if f"`{module}`" not in text] == []
 
 
+def test_the_names_in_the_architecture_are_those_of_the_package() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    source = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
+    names = {name.rpartition(".")[2] for name in re.findall(r"`([\w.]+)`", text)} - {"py"}
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", source)] == []
+
+
 def test_a_wrong_output_would_be_seen() -> None:
     assert matches("a\nb\nc\n", "a\n...\nc\n")
     assert matches("a\n", "a\n...\n")
