@@ -10,8 +10,8 @@ import asyncio
 import math
 import ssl
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from inspect import isasyncgen
-from types import TracebackType
+from types import AsyncGeneratorType, TracebackType
+from typing import cast
 
 import aiohttp
 import attrs
@@ -42,7 +42,7 @@ class LoopBound:
     sending: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
     ended: set[asyncio.Task[object]] = attrs.field(factory=set[asyncio.Task[object]])
     all_ended: asyncio.Event = attrs.field(factory=asyncio.Event)
-    finalizer: AsyncGenerator[None, None] | None = None
+    finalizer: AsyncGeneratorType[None, None] | None = None
 
 
 async def _close_with_loop(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -108,7 +108,7 @@ class SessionManager:
         if bound.finalizer is not None:
             # Not closed by the generator alone: the event loop may already be closing it.
             await bound.session.close()
-            if isasyncgen(bound.finalizer) and not bound.finalizer.ag_running:
+            if not bound.finalizer.ag_running:
                 await bound.finalizer.aclose()
         if bound.ended:
             await bound.all_ended.wait()
@@ -140,8 +140,9 @@ class SessionManager:
             )
         self._bound = bound = self._bind(asyncio.get_running_loop())
         if self._lent is None:
-            bound.finalizer = _close_with_loop(bound.session)
-            await anext(bound.finalizer)
+            finalizer = _close_with_loop(bound.session)
+            bound.finalizer = cast("AsyncGeneratorType[None, None]", finalizer)
+            await anext(finalizer)
         return bound
 
     @property
