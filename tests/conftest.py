@@ -1,24 +1,28 @@
 """Fixtures that the tests share."""
 
 import asyncio
-import contextlib
 import gc
-import logging
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest.mock import Mock
 
 import aiohttp
 import pytest
 from aioresponses import aioresponses as AioResponses  # noqa: N812  (upstream writes its class small)
 
+from asyncckpt import AsyncClient
 from asyncckpt.resources import endpoint
+from asyncckpt.testing import Sandbox, pytest_plugin
 
-if TYPE_CHECKING:
-    from asyncckpt import AsyncClient
-    from asyncckpt.testing import Sandbox
+from support.leftovers import complaints, strays
+from support.turns import until
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # An installed copy announces it; a tree that is not installed does not.
+    if not config.pluginmanager.is_registered(pytest_plugin):
+        config.pluginmanager.register(pytest_plugin)
 
 
 def pytest_collection_finish() -> None:
@@ -60,76 +64,33 @@ def mocked() -> Iterator[Mocked]:
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator["Sandbox"]:
+async def sandbox() -> AsyncIterator[Sandbox]:
     """A sandbox of 12 jobs, 30 checkpoints each."""
-    from asyncckpt.testing import Sandbox
-
     async with Sandbox() as running:
         yield running
 
 
 @pytest.fixture
-async def client(sandbox: "Sandbox", leaks: None) -> AsyncIterator["AsyncClient"]:
+async def client(sandbox: Sandbox, leaks: None) -> AsyncIterator[AsyncClient]:
     """A client of `sandbox`; whatever it leaves behind fails the test."""
     async with sandbox.client() as opened:
         yield opened
 
 
-class _Complaints(logging.Handler):
-    """Keeps what asyncio logs, such as "Task exception was never retrieved"."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-
-
-@contextlib.contextmanager
-def _complaints() -> Iterator[list[str]]:
-    handler = _Complaints()
-    logger = logging.getLogger("asyncio")
-    logger.addHandler(handler)
-    try:
-        yield handler.messages
-    finally:
-        logger.removeHandler(handler)
-
-
-def _belongs_to_sandbox(task: asyncio.Task[Any]) -> bool:
-    code = getattr(task.get_coro(), "cr_code", None)
-    return code is not None and (
-        Path(code.co_filename).match("aiohttp/web_*.py")
-        or code.co_name == "_accept_connection2"  # asyncio's own, of a server
-    )
-
-
-async def _until_disconnected(sandbox: "Sandbox") -> None:
-    try:
-        async with asyncio.timeout(2):
-            # A closed socket is known at the far end some turns of the loop later.
-            while sandbox.stats.connections_open:
-                await asyncio.sleep(0)
-    except TimeoutError:
-        pytest.fail(f"{sandbox.stats.connections_open} connections to the sandbox are open")
-
-
 @pytest.fixture
-async def leaks(sandbox: "Sandbox") -> AsyncIterator[None]:
-    """Fail a test that leaves a task, a connection to `sandbox`, a warning or a complaint behind.
+async def leaks(sandbox: Sandbox) -> AsyncIterator[None]:
+    """Fail a test that leaves a task, a connection to `sandbox`, a warning or a log entry behind.
 
-    Ask for it before anything that is to be closed first: fixtures end in reverse order.
+    Request it before any fixture that must be closed first: fixtures end in reverse order.
     """
     before = asyncio.all_tasks()
-    with _complaints() as complaints, warnings.catch_warnings(record=True) as caught:
+    with complaints() as complained, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         yield
-        await _until_disconnected(sandbox)
-        left = asyncio.all_tasks() - before - {asyncio.current_task()}
-        strays = [task for task in left if not _belongs_to_sandbox(task)]
-        assert not strays, f"tasks left running: {strays}"
-        del left, strays
+        # A sandbox learns of a closed socket some turns of the event loop later.
+        await until(lambda: not sandbox.stats.connections_open)
+        left = strays(before)
+        assert not left, f"tasks left running: {left}"
         gc.collect()
-    assert not complaints
+    assert not complained
     assert not [str(warning.message) for warning in caught]

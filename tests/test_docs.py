@@ -16,7 +16,6 @@ import os
 import re
 import shlex
 import socket
-import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ import pytest
 import asyncckpt
 from asyncckpt.testing import Sandbox
 
-from support.programs import COMMAND
+from support.programs import COMMAND, plugin_options, run_program
 from support.programs import environment as environment_for_programs
 from support.terminals import run_on_a_terminal
 
@@ -108,17 +107,11 @@ def run_tests_of(block: Block, folder: Path) -> None:
         "[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n"
     )
     arguments = ["-q", "--strict-markers", "-p", "no:cacheprovider"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments, str(folder)],
-        cwd=folder,
-        env=environment_for_programs(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert " passed" in ran.stdout
-    assert "skipped" not in ran.stdout
+    command = [sys.executable, "-m", "pytest", *arguments, *plugin_options(), str(folder)]
+    ran = run_program(command, cwd=folder)
+    assert ran.code == 0, ran.out + ran.err
+    assert " passed" in ran.out
+    assert "skipped" not in ran.out
 
 
 @pytest.mark.parametrize("page", pages_with("python"))

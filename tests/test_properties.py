@@ -7,7 +7,6 @@ error that the fault table knows, after a beginning of just that; and nothing is
 import asyncio
 import contextlib
 import gc
-import logging
 import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,7 +14,6 @@ from typing import Any
 from unittest import mock
 
 import attrs
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +23,7 @@ from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.faults import Fault
 
 from support.faults_table import TABLE
-from support.leftovers import strays
+from support.leftovers import at_rest, complaints
 
 runs = settings(
     max_examples=60,
@@ -115,7 +113,7 @@ class World:
     def run(
         self, use: Callable[[AsyncClient], Awaitable[None]], *, eager_tasks: bool = False
     ) -> None:
-        with complaints() as messages:
+        with warnings_and_complaints() as messages:
             asyncio.run(self._run(use, eager_tasks=eager_tasks))
             gc.collect()
         assert messages == []
@@ -129,41 +127,21 @@ class World:
             async with sandbox.client(**self.options) as client:
                 await use(client)
                 await at_rest(sandbox, connections=False)
-            await at_rest(sandbox, connections=True)
-
-
-async def at_rest(sandbox: Sandbox, *, connections: bool) -> None:
-    try:
-        async with asyncio.timeout(2):
-            while (
-                strays()
-                or sandbox.stats.in_flight
-                or (connections and sandbox.stats.connections_open)
-            ):
-                await asyncio.sleep(0)
-    except TimeoutError:
-        pytest.fail(f"left: {strays()} {sandbox.stats}")
+            await at_rest(sandbox)
 
 
 @contextlib.contextmanager
-def complaints() -> Iterator[list[str]]:
-    """What asyncio logs, and the warnings that it is too late to raise."""
-    messages: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("asyncio")
-    logger.addHandler(handler)
-    try:
-        with (
-            warnings.catch_warnings(record=True) as caught,
-            mock.patch.object(retries, "_FIRST_BACKOFF", 0.0005),
-            mock.patch.object(retries, "_LONGEST_BACKOFF", 0.002),
-        ):
-            warnings.simplefilter("always")
-            yield messages
-            messages += [str(warning.message) for warning in caught]
-    finally:
-        logger.removeHandler(handler)
+def warnings_and_complaints() -> Iterator[list[str]]:
+    """Collect what asyncio logs, and the warnings that it is too late to raise."""
+    with (
+        complaints() as messages,
+        warnings.catch_warnings(record=True) as caught,
+        mock.patch.object(retries, "_FIRST_BACKOFF", 0.0005),
+        mock.patch.object(retries, "_LONGEST_BACKOFF", 0.002),
+    ):
+        warnings.simplefilter("always")
+        yield messages
+        messages += [str(warning.message) for warning in caught]
 
 
 def check_error(error: BaseException | None) -> None:

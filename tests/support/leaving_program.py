@@ -15,7 +15,7 @@ from typing import Any
 from asyncckpt import AsyncClient, FanIn, FineTuningJobCheckpoint, Pager
 from asyncckpt.testing import Sandbox
 
-from support.leftovers import strays
+from support.leftovers import at_rest, strays
 
 RECORDS = 60
 PAGE = 10
@@ -136,16 +136,6 @@ async def leave_once(
     return await closed_by(own.aclose, stream_of(own, sandbox, kind), draw.uniform(0, USUAL[kind]))
 
 
-async def at_rest(sandbox: Sandbox, way: str) -> None:
-    """Wait until what was left is gone."""
-    try:
-        async with asyncio.timeout(0.2 if way == "leaking" else 10):
-            while strays() or sandbox.stats.in_flight:
-                await asyncio.sleep(0)
-    except TimeoutError:
-        raise AssertionError(f"{way}: left {strays()}, {sandbox.stats}") from None
-
-
 async def leave(way: str, times: int) -> None:
     draw = random.Random(way)
     loop = asyncio.get_running_loop()
@@ -163,16 +153,14 @@ async def leave(way: str, times: int) -> None:
                 kind = KINDS[number % 3]
                 if await leave_once(way, kind, client, sandbox, draw):
                     assert not strays(), f"{way} of {kind}: left {strays()}"
-                await at_rest(sandbox, way)
+                await at_rest(sandbox, connections=False, seconds=0.2 if way == "leaking" else 30)
                 assert sandbox.stats.connections_open <= 8
             # The client still works.
             seen = 0
             async for _ in client.fine_tuning.jobs.checkpoints.list_many(sandbox.job_ids):
                 seen += 1
             assert seen == sum(len(sandbox.checkpoints_of(job)) for job in sandbox.job_ids)
-        async with asyncio.timeout(10):
-            while sandbox.stats.connections_open:
-                await asyncio.sleep(0)
+        await at_rest(sandbox)
     gc.collect()
 
 

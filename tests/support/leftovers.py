@@ -1,20 +1,66 @@
-"""Tasks that are left when everything should have ended."""
+"""What is left when everything should have ended: tasks, connections, and complaints of asyncio."""
 
 import asyncio
+import contextlib
+import logging
+from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
+
+from asyncckpt.testing import Sandbox
 
 
 def belongs_to_sandbox(task: asyncio.Task[Any]) -> bool:
     code = getattr(task.get_coro(), "cr_code", None)
     return code is not None and (
-        "web_protocol" in code.co_filename or code.co_name == "_accept_connection2"
+        Path(code.co_filename).match("aiohttp/web_*.py")
+        or code.co_name == "_accept_connection2"  # asyncio's own, of a server
     )
 
 
-def strays() -> list[asyncio.Task[Any]]:
-    """All tasks but the current one and those of a sandbox."""
+def strays(before: Collection[asyncio.Task[Any]] = ()) -> list[asyncio.Task[Any]]:
+    """All tasks but the current one, those of a sandbox, and those that ran before."""
     return [
         task
         for task in asyncio.all_tasks()
-        if task is not asyncio.current_task() and not belongs_to_sandbox(task)
+        if task is not asyncio.current_task()
+        and task not in before
+        and not belongs_to_sandbox(task)
     ]
+
+
+async def at_rest(sandbox: Sandbox, *, connections: bool = True, seconds: float = 30) -> None:
+    """Wait until no task and no request is left, nor a connection unless that may stay open.
+
+    A sandbox learns of a closed socket some turns of the event loop later.
+    """
+    stats = sandbox.stats
+    try:
+        async with asyncio.timeout(seconds):
+            while strays() or stats.in_flight or (connections and stats.connections_open):
+                await asyncio.sleep(0)
+    except TimeoutError:
+        raise AssertionError(f"left: {strays()} {stats}") from None
+
+
+class _Complaints(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # In its debug mode asyncio logs what a busy machine is slow to do.
+        if not record.msg.startswith("Executing %s took"):
+            self.messages.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def complaints() -> Iterator[list[str]]:
+    """Collect what asyncio logs, such as "Task exception was never retrieved"."""
+    handler = _Complaints()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(handler)
+    try:
+        yield handler.messages
+    finally:
+        logger.removeHandler(handler)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import attrs
 import asyncckpt
 from asyncckpt.testing import Sandbox
 
+PLUGIN = "asyncckpt.testing.pytest_plugin"
 COMMAND = [sys.executable, "-m", "asyncckpt.cli"]
 
 _TREE = Path(asyncckpt.__file__).parent.parent
@@ -52,6 +54,12 @@ def environment(**changes: str) -> dict[str, str]:
 def program(name: str) -> list[str]:
     """Return the command line of a program in `tests/programs`."""
     return [sys.executable, str(_PROGRAMS / name)]
+
+
+def plugin_options() -> list[str]:
+    """Return the options with which another pytest loads the plugin of a tree not installed."""
+    announced = any(entry.value == PLUGIN for entry in entry_points(group="pytest11"))
+    return [] if announced else ["-p", PLUGIN]
 
 
 def run_program(command: list[str], **options: Any) -> Ran:

@@ -1,6 +1,5 @@
 """The fixtures and the mark, in this run and in runs of their own."""
 
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,8 @@ import pytest
 from asyncckpt import AsyncClient
 from asyncckpt.testing import Sandbox
 
-from support.programs import program, run_program
+from support.programs import PLUGIN, plugin_options, program, run_program
 
-PLUGIN = "asyncckpt.testing.pytest_plugin"
 USER = program("plugin_user.py")[-1]
 PYTEST = [program("plugin_user.py")[0], "-m", "pytest"]
 
@@ -37,12 +35,10 @@ def test_loading_the_plugin_loads_no_aiohttp() -> None:
 
 def run_user(folder: Path, selected: str, command: list[str], *options: str) -> str:
     """Run tests of a user in a pytest of their own, and return what it prints."""
-    if not any(entry.value == PLUGIN for entry in entry_points(group="pytest11")):
-        options = (*options, "-p", PLUGIN)
     settings = folder / "none.ini"
     settings.touch()
     arguments = ["-rs", "-p", "no:cacheprovider", "-c", str(settings), "-k", selected]
-    ran = run_program([*command, *arguments, *options, USER], cwd=folder)
+    ran = run_program([*command, *arguments, *plugin_options(), *options, USER], cwd=folder)
     return ran.out + ran.err
 
 
