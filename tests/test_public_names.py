@@ -6,7 +6,7 @@ import pytest
 
 import asyncckpt
 
-from support.programs import program, run_program
+from support.programs import Ran, checked_program, program, run_program
 
 
 @pytest.mark.parametrize("name", asyncckpt.__all__)
@@ -35,3 +35,7 @@ def test_a_star_import_gives_all_of_them() -> None:
 def test_importing_the_package_imports_none_of_its_modules() -> None:
     loaded = run_program([*program("imports_of.py"), "asyncckpt"]).out.splitlines()
     assert [name for name in loaded if name.startswith("asyncckpt")] == ["asyncckpt"]
+
+
+def test_no_more_is_imported_than_a_list_of_checkpoints_needs() -> None:
+    assert run_program(checked_program("minimal_imports.py")) == Ran(0, "", "")

@@ -1,8 +1,6 @@
 """The calls for jobs: their signatures, and what they return and reveal."""
 
 import inspect
-import subprocess
-import sys
 import traceback
 import typing
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,6 +20,8 @@ from asyncckpt import (
 from asyncckpt.resources.checkpoints import AsyncCheckpoints
 from asyncckpt.resources.jobs import AsyncJobs
 from asyncckpt.testing import Sandbox
+
+from support.programs import program, run_program
 
 SECRET = "sk-planted/9f8e7d6c"
 METHODS = [AsyncJobs.list, AsyncJobs.retrieve, AsyncCheckpoints.list, AsyncCheckpoints.list_many]
@@ -46,13 +46,10 @@ def test_type_hints_can_be_resolved() -> None:
 
 
 def test_job_records_are_imported_on_first_use() -> None:
-    check = (
-        "import sys, asyncckpt; late = {'asyncckpt.records.jobs', 'asyncckpt.records.conversion', "
-        "'aiohttp', 'cattrs', 'difflib', 'json', 'pydantic'}; assert not late & sys.modules.keys()"
-    )
-    subprocess.run(
-        [sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {sys.path}; {check}"], check=True
-    )
+    loaded = set(run_program([*program("imports_of.py"), "asyncckpt.client"]).out.splitlines())
+    assert "asyncckpt.resources.jobs" in loaded
+    late = {"asyncckpt.records.jobs", "asyncckpt.records.conversion", "aiohttp", "cattrs"}
+    assert loaded.isdisjoint(late | {"difflib", "json", "pydantic"})
 
 
 async def test_a_retrieved_job_knows_its_request(sandbox: Sandbox, client: AsyncClient) -> None:

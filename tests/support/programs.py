@@ -21,7 +21,8 @@ PLUGIN = "asyncckpt.testing.pytest_plugin"
 COMMAND = [sys.executable, "-m", "asyncckpt.cli"]
 
 _TREE = Path(asyncckpt.__file__).parent.parent
-_PROGRAMS = Path(__file__).parent.parent / "programs"
+_TESTS = Path(__file__).parent.parent
+_PROGRAMS = _TESTS / "programs"
 
 
 @attrs.frozen
@@ -46,14 +47,19 @@ def ids_of(sandbox: Sandbox, job: str) -> list[str]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return the environment of this process for a program that imports asyncckpt."""
-    paths = [str(_TREE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    """Return the environment of this process for a program that imports asyncckpt or `support`."""
+    paths = [str(_TREE), str(_TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **changes}
 
 
 def program(name: str) -> list[str]:
     """Return the command line of a program in `tests/programs`."""
     return [sys.executable, str(_PROGRAMS / name)]
+
+
+def checked_program(name: str) -> list[str]:
+    """Return the command line of a program that runs with every check of Python's on."""
+    return [sys.executable, "-X", "dev", "-W", "error", str(_PROGRAMS / name)]
 
 
 def plugin_options() -> list[str]:

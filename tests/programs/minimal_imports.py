@@ -1,0 +1,12 @@
+"""Create a list of checkpoints, and assert that nothing is imported that it does not need."""
+
+import sys
+
+import asyncckpt
+
+asyncckpt.AsyncClient(api_key="sk-1").fine_tuning.jobs.checkpoints.list_many(["ftjob-1"])
+on_demand = {"asyncckpt.records.jobs", "asyncckpt.records.conversion", "cattrs", "openai"}
+assert not on_demand & sys.modules.keys()
+assert {"FineTuningJob", "converter"} < set(dir(asyncckpt))
+assert asyncckpt.FineTuningJob.__name__ == "FineTuningJob"
+assert asyncckpt.converter.unstructure(asyncckpt.Metrics(step=1.0)) == {"step": 1.0}

@@ -1,0 +1,173 @@
+"""The key and other credentials of a client, and how its headers are sent."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from asyncckpt import (
+    APITimeoutError,
+    AsyncClient,
+    AuthenticationError,
+)
+from asyncckpt.testing import Sandbox
+
+from support.listing import list_ids, served_ids
+from support.secrets import KEY, Keys, all_that_shows
+from support.servers import Talk, serving
+
+
+def keep_heads(heads: list[str]) -> Talk:
+    """Respond with an empty page, and keep the heads of the requests."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        body = b'{"object": "list", "data": [], "has_more": false}'
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+
+    return talk
+
+
+async def test_a_callable_is_asked_once_for_many_requests(sandbox: Sandbox, leaks: None) -> None:
+    keys = Keys(sandbox.api_key)
+    async with sandbox.client(api_key=keys) as client:
+        await asyncio.gather(*(list_ids(client, job) for job in sandbox.job_ids))
+    assert keys.asked == 1
+    assert sandbox.stats.answers.keys() == {200}
+
+
+@pytest.mark.parametrize("when", ["at first", "after a refusal"])
+async def test_a_callable_that_never_answers_is_waited_for_once(
+    when: str, sandbox: Sandbox, leaks: None
+) -> None:
+    asked = 0
+
+    async def key() -> str:
+        nonlocal asked
+        asked += 1
+        if when == "after a refusal" and asked == 1:
+            return "sk-expired"
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+    async with sandbox.client(api_key=key, max_wait=0.05) as client:
+        with pytest.raises(APITimeoutError, match="gave no key within max_wait"):
+            await list_ids(client, sandbox.job_ids[0])
+    assert asked == (1 if when == "at first" else 2)
+
+
+async def test_fifty_refusals_at_once_ask_for_one_new_key(sandbox: Sandbox, leaks: None) -> None:
+    keys = Keys("sk-old-key", "sk-new-key")
+    sandbox.api_key = "sk-old-key"
+    sandbox.latency = 0.01
+    async with sandbox.client(api_key=keys, max_retries=0) as client:
+        job = sandbox.job_ids[0]
+        await list_ids(client, job)
+        sandbox.api_key = "sk-new-key"
+        lists = await asyncio.gather(*(list_ids(client, job) for _ in range(50)))
+    assert lists == [served_ids(sandbox, job)] * 50
+    assert sandbox.stats.answers[401] > 1
+    assert keys.asked == 2
+
+
+@pytest.mark.parametrize("kind", [LookupError, TimeoutError])
+async def test_what_the_callable_raises_comes_out(
+    kind: type[Exception], sandbox: Sandbox, leaks: None
+) -> None:
+    async def sealed() -> str:
+        raise kind("the vault is sealed")
+
+    async with sandbox.client(api_key=sealed) as client:
+        with pytest.raises(kind, match="sealed"):
+            await list_ids(client, sandbox.job_ids[0])
+    assert sandbox.requests == []
+
+
+async def test_a_callable_that_is_not_async_is_refused(sandbox: Sandbox, leaks: None) -> None:
+    not_async: Any = lambda: KEY  # noqa: E731
+    async with sandbox.client(api_key=not_async) as client:
+        with pytest.raises(TypeError, match="api_key callable must be async") as caught:
+            await list_ids(client, sandbox.job_ids[0])
+    assert not [text for text in all_that_shows(caught.value) if KEY in text]
+
+
+async def test_azure_in_one_call(
+    sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    async with AsyncClient(
+        base_url=f"{sandbox.azure_url}?api-version=2024-10-21",
+        default_headers={"api-key": sandbox.api_key},
+    ) as client:
+        job = sandbox.job_ids[0]
+        assert await list_ids(client, job) == served_ids(sandbox, job)
+        page = await client.fine_tuning.jobs.checkpoints.list(job)
+    assert (page.first_id, page.last_id, page.has_more) == (None, None, True)
+    for request in sandbox.requests:
+        assert request.query["api-version"] == "2024-10-21"
+        assert "authorization" not in request.headers
+
+
+@pytest.mark.parametrize("header", ["api-key", "API-Key", "Authorization", "authorization"])
+@pytest.mark.parametrize("place", ["client", "with_options", "call"])
+async def test_the_environments_key_is_not_sent_beside_other_credentials(
+    header: str, place: str, sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[str] = []
+
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    credentials = {header: "of-another-provider"}
+    async with (
+        serving(keep_heads(heads)) as server,
+        AsyncClient(
+            base_url=f"http://127.0.0.1:{server.port}",
+            default_headers=credentials if place == "client" else None,
+        ) as client,
+    ):
+        asking = client.with_options(default_headers=credentials if place == "with_options" else {})
+        await asking.fine_tuning.jobs.list(extra_headers=credentials if place == "call" else None)
+    (head,) = heads
+    assert KEY not in head
+    assert head.count("of-another-provider") == 1
+
+
+@pytest.mark.parametrize("place", ["with_options", "call"])
+async def test_credentials_in_headers_take_the_place_of_others(
+    place: str, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    first = client.with_options(default_headers={"Authorization": "Bearer of-one-provider"})
+    azure = {"api-key": "of-another-provider"}
+    asking = first.with_options(default_headers=azure if place == "with_options" else {})
+    with pytest.raises(AuthenticationError):
+        await asking.fine_tuning.jobs.list(extra_headers=azure if place == "call" else None)
+    (request,) = sandbox.requests
+    assert "authorization" not in request.headers
+    assert "api-key" in request.headers
+
+
+async def test_headers_are_sent_once_each(sandbox: Sandbox, leaks: None) -> None:
+    heads: list[str] = []
+
+    async with (
+        serving(keep_heads(heads)) as server,
+        AsyncClient(
+            api_key="sk-1",
+            base_url=f"http://127.0.0.1:{server.port}",
+            default_headers={
+                "user-agent": "ours",
+                "ACCEPT": "application/problem+json",
+                "accept-encoding": "identity",
+                "host": "virtual.example",
+                "X-Umlaut": "ä",
+            },
+        ) as client,
+    ):
+        await client.fine_tuning.jobs.list(extra_headers={"User-AGENT": "this call's"})
+    names = [line.partition(":")[0].lower() for line in heads[0].strip().split("\r\n")[1:]]
+    assert sorted(names) == sorted(set(names))
+    assert "this call's" in heads[0]
+    assert "problem+json" in heads[0]
+    assert "identity" in heads[0]
+    assert "virtual.example" in heads[0]
+    assert "ä" in heads[0]
