@@ -26,8 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(pytest_plugin)
 
 
-def pytest_collection_finish() -> None:
-    # Every test with `leaks` collects garbage; what pytest itself holds need not be gone through.
+@pytest.fixture(autouse=True, scope="module")
+def small_heap() -> None:
+    """Spare the many collections of garbage what pytest and earlier modules hold."""
     gc.collect()
     gc.freeze()
 
