@@ -22,7 +22,7 @@ def test_jobs_are_printed_in_the_order_of_the_arguments(served: Sandbox, run: Ru
 
 
 def test_jobs_are_listed_concurrently(served: Sandbox, run: Run) -> None:
-    served.inject(faults.Latency(0.05), times=None)
+    served.inject(faults.Latency(0.2), times=None)
     run("list", *served.job_ids[:4], "--concurrency", "3", "--limit", "100")
     assert served.stats.max_in_flight == 3
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from asyncckpt.testing import Sandbox
+
+from support.turns import turns
 
 
 def belongs_to_sandbox(task: asyncio.Task[Any]) -> bool:
@@ -64,3 +67,18 @@ def complaints() -> Iterator[list[str]]:
         yield handler.messages
     finally:
         logger.removeHandler(handler)
+
+
+@contextlib.asynccontextmanager
+async def nothing_left() -> AsyncGenerator[None, None]:
+    """Fail if the block leaves a task behind, or something that asyncio logs."""
+    before = asyncio.all_tasks()
+    with complaints() as complained:
+        yield
+        # asyncio closes an iteration that was dropped in a task of its own.
+        await turns(5)
+        left = strays(before)
+        assert not left, f"tasks left running: {left}"
+        gc.collect(1)
+        await asyncio.sleep(0)
+    assert not complained

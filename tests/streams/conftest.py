@@ -1,0 +1,22 @@
+"""Fixtures for the modules that test one kind of stream; each names those that it uses."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from asyncckpt.protocol import retries
+
+from support import leftovers
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry without a pause worth the name."""
+    monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
+
+
+@pytest.fixture
+async def nothing_left() -> AsyncIterator[None]:
+    """Fail a test that leaves a task behind, or something that asyncio logs."""
+    async with leftovers.nothing_left():
+        yield

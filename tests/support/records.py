@@ -1,0 +1,76 @@
+"""Records as the API sends them, and the assertion that a record holds what was sent."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from asyncckpt.records.base import Extra
+from asyncckpt.records.checkpoints import ListFineTuningJobCheckpointsResponse
+from asyncckpt.records.codec import Decoder
+
+from support.strategies import JSON
+
+CHECKPOINT = {
+    "id": "ftckpt_1",
+    "created_at": 1_721_764_867,
+    "fine_tuned_model_checkpoint": "ft:gpt-4o-mini:acme::abc:ckpt-step-2000",
+    "fine_tuning_job_id": "ftjob-abc123",
+    "metrics": {"step": 2000.0, "full_valid_loss": 0.134},
+    "step_number": 2000,
+    "object": "fine_tuning.job.checkpoint",
+}
+
+
+JOB = {
+    "id": "ftjob-abc123",
+    "created_at": 1_721_764_800,
+    "model": "gpt-4o-mini",
+    "status": "running",
+    "training_file": "file-abc",
+}
+
+
+def same(given: object, wanted: object) -> bool:
+    """Equal, and of the same kind: 1 is not 1.0 and not True, at any depth."""
+    if isinstance(wanted, list) and isinstance(given, list):
+        return len(given) == len(wanted) and all(map(same, given, wanted))
+    if isinstance(wanted, dict) and isinstance(given, dict):
+        return given.keys() == wanted.keys() and all(
+            same(given[name], wanted[name]) for name in wanted
+        )
+    return type(given) is type(wanted) and given == wanted
+
+
+def assert_holds(record: Any, fields: Mapping[str, JSON]) -> None:
+    """Assert that a record says what an object of the API says, no more and no less."""
+    named = {field.name: field for field in attrs.fields(type(record)) if field.name != "extra"}
+    assert isinstance(record.extra, Extra)
+    assert same(dict(record.extra), {name: fields[name] for name in fields if name not in named})
+    for name, field in named.items():
+        value = getattr(record, name)
+        if name not in fields:
+            default = field.default
+            assert value == (default.factory() if hasattr(default, "factory") else default)
+            continue
+        sent = fields[name]
+        if attrs.has(type(value)):
+            assert_holds(value, sent)
+        elif isinstance(value, list) and value and attrs.has(type(value[0])):
+            assert len(value) == len(sent)
+            for one, one_sent in zip(value, sent, strict=True):
+                assert_holds(one, one_sent)
+        elif isinstance(value, float):
+            assert isinstance(sent, int | float)
+            assert value == float(sent)
+        else:
+            assert same(value, sent)
+
+
+def page_decoder() -> Decoder[ListFineTuningJobCheckpointsResponse]:
+    return Decoder(ListFineTuningJobCheckpointsResponse)
+
+
+def page_of(*records: JSON, **fields: JSON) -> bytes:
+    return json.dumps({"data": list(records), **fields}).encode()
