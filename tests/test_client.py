@@ -22,7 +22,7 @@ from support.listing import list_ids, served_ids
 from support.secrets import KEY
 
 
-async def test_all_settings_may_come_from_the_environment(
+async def test_all_settings_can_come_from_the_environment(
     sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", sandbox.api_key)
@@ -36,7 +36,7 @@ async def test_all_settings_may_come_from_the_environment(
         assert request.headers["openai-project"] == "proj-1"
 
 
-async def test_arguments_come_before_the_environment(
+async def test_arguments_override_the_environment(
     sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
@@ -51,14 +51,16 @@ async def test_arguments_come_before_the_environment(
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_no_key_is_said_at_once(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_raises_when_the_client_is_created(
+    value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if value is not None:
         monkeypatch.setenv("OPENAI_API_KEY", value)
     with pytest.raises(OpenAIError, match="OPENAI_API_KEY.*Sandbox"):
         AsyncClient()
 
 
-def test_a_bad_key_of_the_environment_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_key_in_the_environment_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
     with pytest.raises(ValueError, match="OPENAI_API_KEY") as caught:
         AsyncClient()
@@ -92,7 +94,7 @@ async def test_base_urls(base_url: str | None, asked: str, mocked: Any) -> None:
     assert str(url) == f"{asked}limit=5"
 
 
-async def test_a_mocked_error_is_an_error(mocked: Any) -> None:
+async def test_a_mocked_error_response_raises(mocked: Any) -> None:
     mocked.get(
         "https://api.openai.com/v1/fine_tuning/jobs/ftjob-x",
         status=404,
@@ -124,7 +126,7 @@ async def test_with_options_shares_the_connections(sandbox: Sandbox, leaks: None
 
 
 @pytest.mark.parametrize("scope", ["organization", "project"])
-async def test_with_options_can_do_without_an_organization(
+async def test_with_options_can_remove_an_organization_or_project(
     scope: str, sandbox: Sandbox, leaks: None
 ) -> None:
     options: dict[str, Any] = {scope: "ours"}
@@ -139,7 +141,7 @@ async def test_with_options_can_do_without_an_organization(
     assert without.headers["x-tag"] == "t"
 
 
-async def test_with_options_changes_the_key_and_the_place(sandbox: Sandbox, leaks: None) -> None:
+async def test_with_options_changes_the_key_and_the_base_url(sandbox: Sandbox, leaks: None) -> None:
     job = sandbox.job_ids[0]
     async with sandbox.client(api_key="sk-wrong") as client:
         with pytest.raises(AuthenticationError):
@@ -153,7 +155,7 @@ async def test_with_options_changes_the_key_and_the_place(sandbox: Sandbox, leak
         assert client.base_url == right.base_url == sandbox.base_url
 
 
-async def test_with_options_changes_how_a_request_is_made(sandbox: Sandbox, leaks: None) -> None:
+async def test_with_options_changes_retries_and_limits(sandbox: Sandbox, leaks: None) -> None:
     job = sandbox.job_ids[0]
     order = sandbox.inject(faults.Status(500), times=None)
     async with sandbox.client(max_retries=0) as client:
@@ -190,7 +192,9 @@ async def test_timeouts_of_client_and_call(
             await list_ids(asking, sandbox.job_ids[0], **(given if place == "call" else {}))
 
 
-async def test_a_call_may_wait_longer_than_its_client(sandbox: Sandbox, leaks: None) -> None:
+async def test_a_call_can_have_a_longer_timeout_than_its_client(
+    sandbox: Sandbox, leaks: None
+) -> None:
     job = sandbox.job_ids[0]
     sandbox.latency = 0.1
     async with sandbox.client(timeout=0.02, max_retries=0) as client:
@@ -199,14 +203,14 @@ async def test_a_call_may_wait_longer_than_its_client(sandbox: Sandbox, leaks: N
         assert len(await list_ids(client, job, timeout=None, max_records=10)) == 10
 
 
-async def test_a_dripping_body_is_within_the_read_timeout(sandbox: Sandbox, leaks: None) -> None:
+async def test_a_slow_body_is_within_the_read_timeout(sandbox: Sandbox, leaks: None) -> None:
     job = sandbox.job_ids[0]
     sandbox.inject(faults.SlowBody(0.3, pieces=30))
     async with sandbox.client(timeout=Timeout(read=0.25), max_retries=0) as client:
         assert await list_ids(client, job) == served_ids(sandbox, job)
 
 
-async def test_what_has_a_client_says_that_it_cannot_be_pickled(
+async def test_a_client_and_its_pages_cannot_be_pickled(
     sandbox: Sandbox, client: AsyncClient
 ) -> None:
     page = await client.fine_tuning.jobs.checkpoints.list(sandbox.job_ids[0])
@@ -219,7 +223,7 @@ async def test_what_has_a_client_says_that_it_cannot_be_pickled(
     assert pickle.loads(pickle.dumps(page.data)) == page.data
 
 
-async def test_a_changed_copy_is_of_the_same_class() -> None:
+async def test_with_options_returns_the_same_class() -> None:
     class Ours(AsyncClient):
         """A client with something of its own."""
 
@@ -230,7 +234,7 @@ async def test_a_changed_copy_is_of_the_same_class() -> None:
     assert vars(copied)["note"] == "kept"
 
 
-async def test_a_copy_of_a_page_asks_the_same_client(sandbox: Sandbox, client: AsyncClient) -> None:
+async def test_a_copy_of_a_page_uses_the_same_client(sandbox: Sandbox, client: AsyncClient) -> None:
     pager = client.fine_tuning.jobs.checkpoints.list(sandbox.job_ids[0], limit=10)
     page = await pager
     for copied in (copy.copy(page), copy.deepcopy(page), copy.deepcopy(await pager)):

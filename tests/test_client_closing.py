@@ -52,7 +52,7 @@ async def test_nothing_works_after_aclose(sandbox: Sandbox, leaks: None) -> None
     assert sandbox.stats.requests == 1
 
 
-async def test_a_client_that_was_never_used_closes(leaks: None) -> None:
+async def test_an_unused_client_can_be_closed(leaks: None) -> None:
     await AsyncClient(api_key="sk-1").aclose()
     async with AsyncClient(api_key="sk-1"):
         pass
@@ -122,7 +122,7 @@ TROUBLES = [name for name in vars(Trouble) if not name.startswith("_")]
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-async def test_aclose_ends_what_is_under_way(
+async def test_aclose_ends_requests_in_progress(
     trouble: str, sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     troubles = Trouble(sandbox, monkeypatch)
@@ -157,7 +157,7 @@ async def test_a_list_in_use_ends_when_the_client_is_closed(sandbox: Sandbox, le
     assert seen == served_ids(sandbox, sandbox.job_ids[0])[:10]
 
 
-async def test_a_cancelled_task_stays_cancelled_though_the_client_is_closed(
+async def test_a_cancelled_task_stays_cancelled_when_the_client_is_closed(
     sandbox: Sandbox, leaks: None
 ) -> None:
     sandbox.inject(faults.Hang(), times=None)
@@ -170,7 +170,7 @@ async def test_a_cancelled_task_stays_cancelled_though_the_client_is_closed(
         await listing
 
 
-async def test_a_task_may_close_the_client_that_it_waits_for(sandbox: Sandbox, leaks: None) -> None:
+async def test_a_task_can_close_the_client_that_it_waits_for(sandbox: Sandbox, leaks: None) -> None:
     async def key() -> str:
         await client.aclose()
         return sandbox.api_key

@@ -29,7 +29,7 @@ def keep_heads(heads: list[str]) -> Talk:
     return talk
 
 
-async def test_a_callable_is_asked_once_for_many_requests(sandbox: Sandbox, leaks: None) -> None:
+async def test_a_callable_is_called_once_for_many_requests(sandbox: Sandbox, leaks: None) -> None:
     keys = Keys(sandbox.api_key)
     async with sandbox.client(api_key=keys) as client:
         await asyncio.gather(*(list_ids(client, job) for job in sandbox.job_ids))
@@ -38,7 +38,7 @@ async def test_a_callable_is_asked_once_for_many_requests(sandbox: Sandbox, leak
 
 
 @pytest.mark.parametrize("when", ["at first", "after a refusal"])
-async def test_a_callable_that_never_answers_is_waited_for_once(
+async def test_a_callable_that_never_returns_is_awaited_once(
     when: str, sandbox: Sandbox, leaks: None
 ) -> None:
     asked = 0
@@ -57,7 +57,9 @@ async def test_a_callable_that_never_answers_is_waited_for_once(
     assert asked == (1 if when == "at first" else 2)
 
 
-async def test_fifty_refusals_at_once_ask_for_one_new_key(sandbox: Sandbox, leaks: None) -> None:
+async def test_fifty_401_responses_at_once_request_one_new_key(
+    sandbox: Sandbox, leaks: None
+) -> None:
     keys = Keys("sk-old-key", "sk-new-key")
     sandbox.api_key = "sk-old-key"
     sandbox.latency = 0.01
@@ -72,7 +74,7 @@ async def test_fifty_refusals_at_once_ask_for_one_new_key(sandbox: Sandbox, leak
 
 
 @pytest.mark.parametrize("kind", [LookupError, TimeoutError])
-async def test_what_the_callable_raises_comes_out(
+async def test_an_exception_of_the_callable_is_raised(
     kind: type[Exception], sandbox: Sandbox, leaks: None
 ) -> None:
     async def sealed() -> str:
@@ -84,7 +86,7 @@ async def test_what_the_callable_raises_comes_out(
     assert sandbox.requests == []
 
 
-async def test_a_callable_that_is_not_async_is_refused(sandbox: Sandbox, leaks: None) -> None:
+async def test_a_callable_that_is_not_async_is_rejected(sandbox: Sandbox, leaks: None) -> None:
     not_async: Any = lambda: KEY  # noqa: E731
     async with sandbox.client(api_key=not_async) as client:
         with pytest.raises(TypeError, match="api_key callable must be async") as caught:
@@ -92,7 +94,7 @@ async def test_a_callable_that_is_not_async_is_refused(sandbox: Sandbox, leaks: 
     assert not [text for text in all_that_shows(caught.value) if KEY in text]
 
 
-async def test_azure_in_one_call(
+async def test_azure_needs_only_a_base_url_and_a_header(
     sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -111,7 +113,7 @@ async def test_azure_in_one_call(
 
 @pytest.mark.parametrize("header", ["api-key", "API-Key", "Authorization", "authorization"])
 @pytest.mark.parametrize("place", ["client", "with_options", "call"])
-async def test_the_environments_key_is_not_sent_beside_other_credentials(
+async def test_the_key_of_the_environment_is_not_sent_with_other_credentials(
     header: str, place: str, sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heads: list[str] = []
@@ -133,7 +135,7 @@ async def test_the_environments_key_is_not_sent_beside_other_credentials(
 
 
 @pytest.mark.parametrize("place", ["with_options", "call"])
-async def test_credentials_in_headers_take_the_place_of_others(
+async def test_credentials_in_headers_replace_others(
     place: str, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     first = client.with_options(default_headers={"Authorization": "Bearer of-one-provider"})

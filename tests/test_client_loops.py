@@ -25,7 +25,9 @@ def far_sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.mark.parametrize("kind", ["own", "lent", "traced"])
-async def test_a_consumer_that_never_awaits_overlaps_too(kind: str, far_sandbox: Sandbox) -> None:
+async def test_pages_are_prefetched_for_a_consumer_that_never_awaits(
+    kind: str, far_sandbox: Sandbox
+) -> None:
     job = far_sandbox.job_ids[0]
 
     def await_request_for(page: int) -> None:
@@ -56,7 +58,7 @@ async def test_a_consumer_that_never_awaits_overlaps_too(kind: str, far_sandbox:
     ["at rest", "in the middle", "with an open iteration", "with a task", "in the middle of many"],
 )
 @pytest.mark.parametrize("last", ["at rest", "closed"])
-def test_one_client_under_one_loop_after_another(first: str, last: str) -> None:
+def test_one_client_in_one_loop_after_another(first: str, last: str) -> None:
     command = [*checked_program("one_client_in_two_loops.py"), first, last]
     assert run_program(command) == Ran(0, "", "")
 
@@ -74,7 +76,7 @@ def test_a_client_outlives_its_loops(loops: int, far_sandbox: Sandbox) -> None:
     assert far_sandbox.stats.connections == loops
 
 
-async def test_two_loops_at_once_are_refused(far_sandbox: Sandbox) -> None:
+async def test_two_loops_at_once_are_rejected(far_sandbox: Sandbox) -> None:
     job = far_sandbox.job_ids[0]
     async with far_sandbox.client() as client:
         await list_ids(client, job)

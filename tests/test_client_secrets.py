@@ -80,7 +80,7 @@ WAYS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_secret_never_shows(
+async def test_a_secret_is_never_shown(
     way: str, sandbox: Sandbox, leaks: None, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
@@ -121,7 +121,7 @@ async def test_a_secret_never_shows(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", ["list", "list_many"])
-async def test_a_timeout_of_the_callers_shows_no_secret(
+async def test_a_timeout_by_the_caller_shows_no_secret(
     kind: str, way: str, sandbox: Sandbox, leaks: None
 ) -> None:
     sandbox.inject(faults.Hang(), times=None)
@@ -170,7 +170,7 @@ async def test_a_key_that_was_replaced_is_still_a_secret(sandbox: Sandbox, leaks
     assert not [text for text in all_that_shows(caught.value) if KEY in text]
 
 
-async def test_wrong_arguments_show_no_secret() -> None:
+async def test_invalid_arguments_show_no_secret() -> None:
     for make in (
         lambda: AsyncClient(api_key=f"{KEY} "),
         lambda: AsyncClient(api_key=f"{KEY}\r\nx: y"),

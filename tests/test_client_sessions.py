@@ -29,7 +29,7 @@ async def test_the_connection_limit_is_kept(sandbox: Sandbox, leaks: None) -> No
     assert sandbox.stats.connections == 3
 
 
-async def test_a_lent_sessions_limit_is_kept(sandbox: Sandbox, leaks: None) -> None:
+async def test_the_limit_of_a_lent_session_is_kept(sandbox: Sandbox, leaks: None) -> None:
     sandbox.latency = 0.005
     connector = aiohttp.TCPConnector(limit=2)
     async with (
@@ -62,7 +62,7 @@ async def test_a_lent_session_is_never_closed(sandbox: Sandbox, leaks: None) -> 
             assert answer.status == 404
 
 
-async def test_a_lent_session_that_is_closed_says_so(sandbox: Sandbox, leaks: None) -> None:
+async def test_a_closed_lent_session_raises(sandbox: Sandbox, leaks: None) -> None:
     session = aiohttp.ClientSession()
     await session.close()
     async with sandbox.client(session=session) as client:
@@ -70,7 +70,7 @@ async def test_a_lent_session_that_is_closed_says_so(sandbox: Sandbox, leaks: No
             await list_ids(client, sandbox.job_ids[0])
 
 
-async def test_a_lent_session_may_be_of_any_kind(sandbox: Sandbox, leaks: None) -> None:
+async def test_a_lent_session_can_have_any_settings(sandbox: Sandbox, leaks: None) -> None:
     job = sandbox.job_ids[0]
     async with (
         aiohttp.ClientSession(
@@ -95,18 +95,18 @@ async def test_a_lent_session_may_be_of_any_kind(sandbox: Sandbox, leaks: None) 
         {"trace_configs": [aiohttp.TraceConfig()]},
     ],
 )
-async def test_options_of_a_session_do_not_go_with_a_lent_one(option: Any) -> None:
+async def test_session_options_cannot_be_combined_with_a_lent_session(option: Any) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(ValueError, match="belong to the session"):
             AsyncClient(api_key="sk-1", session=session, **option)
 
 
-def test_traces_are_checked_at_the_call() -> None:
+def test_trace_configs_are_checked_when_the_client_is_created() -> None:
     with pytest.raises(TypeError, match="trace_configs must be aiohttp.TraceConfig objects, not"):
         AsyncClient(api_key="sk-1", trace_configs=[5])  # type: ignore[list-item]
 
 
-async def test_traces_see_every_request(sandbox: Sandbox, leaks: None) -> None:
+async def test_trace_configs_see_every_request(sandbox: Sandbox, leaks: None) -> None:
     job = sandbox.job_ids[0]
     urls: list[str] = []
 
@@ -170,7 +170,7 @@ async def test_a_trusted_environment_adds_no_credentials(
     assert "authorization" not in sandbox.requests[-1].headers
 
 
-async def test_tls_may_be_told_whom_to_trust(
+async def test_the_ssl_option_decides_which_certificates_are_trusted(
     sandbox: Sandbox, leaks: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     import ssl

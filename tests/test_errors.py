@@ -81,7 +81,7 @@ def test_the_tree(kind: type[Exception]) -> None:
     assert kind.__name__ in asyncckpt.__all__
 
 
-def test_there_are_no_others() -> None:
+def test_the_list_of_errors_is_complete() -> None:
     assert set(errors.__all__) == {kind.__name__ for kind in PARENTS}
 
 
@@ -170,7 +170,7 @@ def test_nothing_of_headers_content_or_query_shows() -> None:
         ("https://h/v1#sk-hidden", "https://h/v1"),
     ],
 )
-def test_urls_are_shown_without_what_may_be_secret(url: str, shown: str) -> None:
+def test_urls_are_shown_without_secrets(url: str, shown: str) -> None:
     request = Request("GET", url)
     assert request.url == shown
     assert repr(request) == f"Request(method='GET', url={shown!r})"
@@ -202,5 +202,5 @@ def test_a_body_that_is_not_json(content: bytes) -> None:
         Response(200, CIMultiDict(), content, REQUEST).json()
 
 
-def test_text_of_a_response_that_is_no_utf_8() -> None:
+def test_text_of_a_response_that_is_not_utf_8() -> None:
     assert Response(200, {}, b"caf\xe9", REQUEST).text == "caf\ufffd"

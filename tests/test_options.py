@@ -28,17 +28,17 @@ class TestTimeout:
 
     @pytest.mark.parametrize("clock", ["total", "connect", "read"])
     @pytest.mark.parametrize("value", NO_NUMBERS)
-    def test_a_clock_that_is_no_number(self, clock: str, value: Any) -> None:
+    def test_a_limit_must_be_a_number(self, clock: str, value: Any) -> None:
         with pytest.raises(TypeError, match=f"^{clock} must be a number .*seconds"):
             Timeout(**{clock: value})
 
     @pytest.mark.parametrize("clock", ["total", "connect", "read"])
     @pytest.mark.parametrize("value", NO_SECONDS)
-    def test_a_clock_that_cannot_run(self, clock: str, value: Any) -> None:
+    def test_a_limit_must_be_positive_and_finite(self, clock: str, value: Any) -> None:
         with pytest.raises(ValueError, match=f"^{clock} must be"):
             Timeout(**{clock: value})
 
-    def test_none_is_no_limit(self) -> None:
+    def test_none_sets_no_limit(self) -> None:
         assert Timeout.of(None) == Timeout(total=None, connect=None, read=None)
 
     def test_of_a_timeout_is_itself(self) -> None:
@@ -54,12 +54,12 @@ class TestTimeout:
         assert timeout.read is None or timeout.read <= seconds
 
     @pytest.mark.parametrize("value", NO_NUMBERS)
-    def test_of_no_number(self, value: Any) -> None:
+    def test_of_something_other_than_a_number(self, value: Any) -> None:
         with pytest.raises(TypeError, match="^timeout must be a number"):
             Timeout.of(value)
 
     @pytest.mark.parametrize("value", NO_SECONDS)
-    def test_of_no_seconds(self, value: Any) -> None:
+    def test_of_an_invalid_number(self, value: Any) -> None:
         with pytest.raises(ValueError, match="must be"):
             Timeout.of(value)
 

@@ -45,7 +45,7 @@ class TestHeadersAndKeys:
     @pytest.mark.parametrize(
         "pair", [("X-Key", 5), ("X-Key", b"sk-hidden"), (5, "sk-hidden"), ("X-Key", None)]
     )
-    def test_headers_that_are_no_strings(self, pair: Any) -> None:
+    def test_headers_must_be_strings(self, pair: Any) -> None:
         with pytest.raises(TypeError, match="^extra_headers: names and values") as caught:
             check_headers("extra_headers", dict([pair]))
         assert "hidden" not in str(caught.value)

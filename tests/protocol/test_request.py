@@ -75,12 +75,12 @@ class TestBaseUrl:
             "https://api.openai.com/\x7f",
         ],
     )
-    def test_that_is_none_is_refused(self, given: str) -> None:
+    def test_malformed_ones_are_rejected(self, given: str) -> None:
         with pytest.raises(ValueError, match="^base_url "):
             parse_base_url(given)
 
     @pytest.mark.parametrize("given", [None, 5, b"https://api.openai.com/v1", ["https://h"]])
-    def test_that_is_no_string_is_refused(self, given: Any) -> None:
+    def test_must_be_a_string(self, given: Any) -> None:
         with pytest.raises(TypeError, match="^base_url must be a string, not "):
             parse_base_url(given)
 
@@ -103,7 +103,7 @@ class TestBaseUrl:
             "https://host/v1?token=hunter2#part",
         ],
     )
-    def test_with_credentials_is_refused_and_not_shown(self, given: str) -> None:
+    def test_with_credentials_is_rejected_and_not_shown(self, given: str) -> None:
         with pytest.raises(ValueError, match="^base_url ") as caught:
             parse_base_url(given)
         assert "hunter2" not in str(caught.value)
@@ -111,7 +111,7 @@ class TestBaseUrl:
 
     @thorough
     @given(st.text(max_size=30) | st.text("htps:/@[].?#&%1a", max_size=20).map("http://".__add__))
-    def test_garbage_raises_nothing_but_value_error(self, given: str) -> None:
+    def test_any_text_is_valid_or_raises_value_error(self, given: str) -> None:
         try:
             bare, _ = parse_base_url(given)
         except ValueError:
@@ -158,13 +158,13 @@ class TestPathSegment:
             "\ud800",
         ],
     )
-    def test_that_would_lead_elsewhere_is_refused(self, value: str) -> None:
+    def test_that_changes_the_path_is_rejected(self, value: str) -> None:
         with pytest.raises(ValueError, match="^job must ") as caught:
             path_segment("job", value)
         assert str(caught.value).isprintable()
 
     @pytest.mark.parametrize("value", [None, 5, b"ftjob-1", ["ftjob-1"]])
-    def test_that_is_no_string_is_refused(self, value: Any) -> None:
+    def test_must_be_a_string(self, value: Any) -> None:
         with pytest.raises(TypeError, match="^job must be a string, not "):
             path_segment("job", value)
 

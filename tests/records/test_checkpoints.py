@@ -122,7 +122,7 @@ def job(**changes: Any) -> FineTuningJob:
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
-def test_every_documented_field_is_there_and_no_other(name: str) -> None:
+def test_a_record_has_exactly_the_documented_fields(name: str) -> None:
     fields = {field.name for field in attrs.fields(RECORDS[name])}
     assert fields == DOCUMENTED[name] | {"extra"}
 
@@ -158,7 +158,7 @@ def test_records_compare_by_all_their_fields() -> None:
     assert job(metadata={"a": "b"}) != job()
 
 
-def test_records_are_told_apart_in_sets() -> None:
+def test_different_records_are_different_in_sets() -> None:
     one, other = checkpoint(), checkpoint(id="ftckpt_2")
     assert {one, other, checkpoint()} == {one, other}
     full = job(
@@ -174,7 +174,7 @@ def test_records_are_told_apart_in_sets() -> None:
 
 @thorough
 @given(jobs)
-def test_whatever_the_api_sends_can_be_hashed(fields: JSON) -> None:
+def test_any_record_can_be_hashed(fields: JSON) -> None:
     one, other = (converter.structure(fields, FineTuningJob) for _ in range(2))
     assert len({one, other}) == 1
 
@@ -244,7 +244,7 @@ class TestExtra:
         assert extra | {"b": 2} == {"new": {"a": [1]}, "b": 2}
         assert isinstance(extra, dict)
 
-    def test_is_made_from_any_mapping_and_is_no_view_of_it(self) -> None:
+    def test_is_a_copy_of_any_mapping(self) -> None:
         given = {"new": 1}
         record = checkpoint(extra=given)
         given["new"] = 2

@@ -28,7 +28,7 @@ PAGES = [
 
 class TestDecode:
     @pytest.mark.parametrize(("page_type", "strategy"), PAGES)
-    def test_gives_what_was_sent(self, page_type: type[Any], strategy: Any) -> None:
+    def test_records_hold_what_was_sent(self, page_type: type[Any], strategy: Any) -> None:
         @thorough
         @given(strategy, st.booleans())
         def check(body: JSON, ascii_only: bool) -> None:
@@ -55,7 +55,7 @@ class TestDecode:
         check()
 
     @pytest.mark.parametrize("name", WEIRD_NAMES)
-    def test_keeps_unknown_fields_of_weird_names_at_every_depth(self, name: str) -> None:
+    def test_keeps_unknown_fields_with_unusual_names_at_every_depth(self, name: str) -> None:
         metrics = {**CHECKPOINT["metrics"], name: 1}
         content = page_of({**CHECKPOINT, "metrics": metrics, name: [None]}, **{name: {"a": 2}})
         decoder = page_decoder()
@@ -73,14 +73,14 @@ class TestDecode:
             extras = [dict(checkpoint.extra) for checkpoint in decoder.decode(content).data]
             assert extras == [{"a": 1}, {}, {"b": None}]
 
-    def test_pages_may_alternate_in_their_unknown_fields(self) -> None:
+    def test_pages_can_alternate_in_their_unknown_fields(self) -> None:
         decoder = page_decoder()
         for turn in range(12):
             name = f"field_{turn % 3}"
             (checkpoint,) = decoder.decode(page_of({**CHECKPOINT, name: turn})).data
             assert checkpoint.extra == {name: turn}
 
-    def test_takes_up_no_name_for_good_that_a_field_is_called_by_elsewhere(self) -> None:
+    def test_an_unknown_field_can_have_the_name_of_a_known_field_elsewhere(self) -> None:
         # `step` is a field of the metrics, and unknown to the checkpoint.
         decoder = page_decoder()
         for _ in range(2):
@@ -96,7 +96,7 @@ class TestDecode:
             (checkpoint,) = decoder.decode(page_of({**CHECKPOINT, **unknown})).data
             assert checkpoint.extra == unknown
 
-    def test_a_server_that_invents_names_on_every_page_loses_none(self) -> None:
+    def test_new_names_on_every_page_are_all_kept(self) -> None:
         decoder = page_decoder()
         for turn in range(150):
             (checkpoint,) = decoder.decode(page_of({**CHECKPOINT, f"unknown_{turn}": turn})).data
@@ -138,7 +138,7 @@ class TestDecode:
         assert page.data[0].metrics == Metrics()
         assert page.data[0].object == "fine_tuning.job.checkpoint"
 
-    def test_a_name_that_comes_twice_counts_the_last_time(self) -> None:
+    def test_the_last_of_two_equal_names_counts(self) -> None:
         content = b'{"data": [], "last_id": "a", "new": 1, "last_id": "b", "new": 2}'
         decoder = page_decoder()
         for _ in range(2):

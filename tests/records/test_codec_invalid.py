@@ -67,7 +67,9 @@ class TestMismatch:
             ),
         ],
     )
-    def test_a_page_of_another_form(self, content: bytes, path: str, message: str) -> None:
+    def test_a_page_with_an_unexpected_structure(
+        self, content: bytes, path: str, message: str
+    ) -> None:
         with pytest.raises(MismatchError) as caught:
             page_decoder().decode(content)
         assert (caught.value.path, str(caught.value)) == (path, message)
@@ -114,7 +116,7 @@ class TestMismatch:
             b'{"data": [], "new": "\\ud800 and a half of a pair"}',
         ],
     )
-    def test_what_is_no_json(self, content: bytes) -> None:
+    def test_malformed_json(self, content: bytes) -> None:
         with pytest.raises(MismatchError):
             page_decoder().decode(content)
 
@@ -128,7 +130,7 @@ class TestMismatch:
             b'{"data": [], "new": {"\xed\xa0\x80": 1}}',
         ],
     )
-    def test_what_is_no_utf_8(self, content: bytes) -> None:
+    def test_invalid_utf_8(self, content: bytes) -> None:
         decoder = page_decoder()
         for _ in range(2):
             with pytest.raises(MismatchError):
@@ -137,18 +139,18 @@ class TestMismatch:
 
     @pytest.mark.parametrize("depth", [10_000, 200_000])
     @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
-    def test_what_is_nested_too_deeply(self, opening: bytes, closing: bytes, depth: int) -> None:
+    def test_nesting_that_is_too_deep(self, opening: bytes, closing: bytes, depth: int) -> None:
         nested = opening * depth + b"1" + closing * depth
         with pytest.raises(MismatchError, match="^Nested too deeply$"):
             page_decoder().decode(b'{"data": [], "new": ' + nested + b"}")
 
-    def test_what_is_nested_a_little(self) -> None:
+    def test_moderate_nesting(self) -> None:
         nested: JSON = "deep"
         for _ in range(100):
             nested = [{"a": nested}]
         assert page_decoder().decode(page_of(new=nested)).extra == {"new": nested}
 
-    def test_a_decoder_is_none_the_worse_for_it(self) -> None:
+    def test_a_decoder_still_works_after_invalid_bodies(self) -> None:
         decoder = page_decoder()
         good = page_of({**CHECKPOINT, "new": 1})
         for bad in (b"", b"[", b"[]", page_of({**CHECKPOINT, "id": 1, "newer": 2}), b"\xff"):

@@ -79,7 +79,7 @@ class TestRoundTrips:
         check()
 
     @pytest.mark.parametrize(("record_type", "strategy"), RECORDS)
-    def test_what_is_written_is_what_was_sent(self, record_type: type[Any], strategy: Any) -> None:
+    def test_unstructure_returns_what_was_sent(self, record_type: type[Any], strategy: Any) -> None:
         @thorough
         @given(strategy)
         def check(fields: JSON) -> None:
@@ -101,7 +101,7 @@ class TestRoundTrips:
         assert converter.unstructure(checkpoint) == CHECKPOINT
         assert "train_loss" not in converter.unstructure(checkpoint)["metrics"]
 
-    def test_what_the_api_always_sends_is_written_even_if_null(self) -> None:
+    def test_fields_that_the_api_always_sends_are_written_even_if_null(self) -> None:
         written = converter.unstructure(converter.structure(JOB, FineTuningJob))
         always_sent = (
             "error",
@@ -115,7 +115,7 @@ class TestRoundTrips:
         assert written["object"] == "fine_tuning.job"
         assert written.keys() == {*JOB, *always_sent, "result_files", "object"}
 
-    def test_unknown_fields_stand_beside_the_known(self) -> None:
+    def test_unknown_fields_are_written_next_to_known_ones(self) -> None:
         checkpoint = converter.structure(
             {**CHECKPOINT, "extra": 1, "new": [2]}, FineTuningJobCheckpoint
         )
@@ -195,7 +195,7 @@ class TestHooksOnACopy:
         assert own.unstructure(checkpoint)["metrics"] == 0.134
         assert own.unstructure(1.25) == "1.2"
 
-    def test_do_not_change_the_packages(self) -> None:
+    def test_do_not_change_the_converter_of_the_package(self) -> None:
         checkpoint = converter.structure(CHECKPOINT, FineTuningJobCheckpoint)
         own = converter.copy()
         own.register_unstructure_hook(FineTuningJobCheckpoint, lambda checkpoint: checkpoint.id)

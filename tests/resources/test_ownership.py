@@ -76,7 +76,7 @@ async def test_the_right_job_at_the_second_request_is_accepted(call: str) -> Non
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_what_the_server_says_twice_is_accepted(call: str) -> None:
+async def test_a_consistent_second_statement_is_accepted(call: str) -> None:
     async with answering(answers("alias")) as server:
         assert await jobs_named(call, server) == ["alias"]
         assert len(server.targets) == 2

@@ -17,13 +17,13 @@ def start(coroutine: object) -> asyncio.Future[object]:
 
 
 class TestBoundedQueue:
-    async def test_items_come_out_in_order(self) -> None:
+    async def test_items_are_returned_in_order(self) -> None:
         queue: BoundedQueue[int] = BoundedQueue(3)
         for number in range(3):
             await queue.put(number)
         assert [await queue.get() for _ in range(3)] == [0, 1, 2]
 
-    async def test_who_puts_waits_for_room_and_is_served_in_turn(self) -> None:
+    async def test_put_waits_for_room_in_order(self) -> None:
         queue: BoundedQueue[int] = BoundedQueue(1)
         await queue.put(0)
         waiting = [start(queue.put(number)) for number in (1, 2)]
@@ -37,7 +37,7 @@ class TestBoundedQueue:
         assert waiting[1].done()
         assert await queue.get() == 2
 
-    async def test_who_gets_waits_for_an_item(self) -> None:
+    async def test_get_waits_for_an_item(self) -> None:
         queue: BoundedQueue[int] = BoundedQueue(1)
         getting = start(queue.get())
         await turns()
@@ -70,7 +70,7 @@ class TestBoundedQueue:
         queue.close()
         assert [await queue.get(), await queue.get(), await queue.get()] == [0, None, None]
 
-    async def test_closing_wakes_who_waits(self) -> None:
+    async def test_closing_wakes_waiting_tasks(self) -> None:
         queue: BoundedQueue[int] = BoundedQueue(2)
         getting = start(queue.get())
         await turns()
@@ -102,7 +102,7 @@ class TestSharedQueue:
 
 
 class TestQueuePerJob:
-    async def test_jobs_come_out_one_after_another(self) -> None:
+    async def test_jobs_are_returned_one_after_another(self) -> None:
         queues: QueuePerJob[str] = QueuePerJob(2)
         first, second = queues.open(), queues.open()
         await second.put("second")
@@ -117,7 +117,7 @@ class TestQueuePerJob:
         assert [await queues.get(), await queues.get()] == ["second", None]
 
     @pytest.mark.parametrize(("concurrency", "jobs"), [(1, 1), (2, 3), (4, 6)])
-    async def test_admits_as_many_jobs_as_may_wait(self, concurrency: int, jobs: int) -> None:
+    async def test_admits_as_many_jobs_as_can_wait(self, concurrency: int, jobs: int) -> None:
         queues: QueuePerJob[str] = QueuePerJob(concurrency)
         for _ in range(jobs):
             await asyncio.wait_for(queues.admit(), 1)
@@ -134,7 +134,7 @@ class TestQueuePerJob:
         queues.close()
         assert await getting is None
 
-    async def test_a_job_may_have_two_pages_ready(self) -> None:
+    async def test_a_job_can_have_two_pages_ready(self) -> None:
         queue = QueuePerJob[str](1).open()
         for name in "ab":
             await asyncio.wait_for(queue.put(name), 1)

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 
 @BOTH
 @pytest.mark.parametrize("concurrency", [1, 2, 3, 12, 50])
-async def test_every_record_once_and_each_job_in_order(
+async def test_every_record_comes_once_and_each_job_in_order(
     ordered: bool, concurrency: int, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     sandbox.latency = (0.0, 0.004)
@@ -53,7 +53,7 @@ async def test_every_record_once_and_each_job_in_order(
 @pytest.mark.parametrize(
     "form", ["tuple", "dict keys", "iterator", "generator", "async generator", "records", "pager"]
 )
-async def test_jobs_come_from_anywhere(
+async def test_jobs_can_come_from_any_iterable(
     form: str, ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     ids = sandbox.job_ids
@@ -75,7 +75,7 @@ async def test_jobs_come_from_anywhere(
 
 @BOTH
 @pytest.mark.parametrize("empty", [(), one_by_one(())], ids=["iterable", "async iterable"])
-async def test_no_jobs_are_no_records(
+async def test_without_jobs_there_are_no_records(
     ordered: bool, empty: Any, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     stream = many(client, empty, ordered=ordered)
@@ -178,7 +178,7 @@ async def test_a_consumer_that_stops_stops_the_requests(
 
 
 @BOTH
-async def test_it_uses_all_of_its_concurrency(
+async def test_it_uses_its_full_concurrency(
     ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     sandbox.inject(faults.Hang(), times=None)
@@ -232,14 +232,14 @@ async def test_eager_tasks_change_nothing(
     ("jobs", "message"),
     [("ftjob-abc", "use list()"), (7, "not int"), (None, "not NoneType")],
 )
-def test_jobs_must_be_several(jobs: Any, message: str) -> None:
+def test_an_argument_that_is_not_several_jobs_is_rejected(jobs: Any, message: str) -> None:
     client = AsyncClient(api_key="sk-1")
     with pytest.raises(TypeError, match="jobs must be") as caught:
         many(client, jobs)
     assert message in str(caught.value)
 
 
-async def test_a_single_record_is_not_several(sandbox: Sandbox, client: AsyncClient) -> None:
+async def test_a_single_record_is_rejected(sandbox: Sandbox, client: AsyncClient) -> None:
     job = await client.fine_tuning.jobs.retrieve(sandbox.job_ids[0])
     with pytest.raises(TypeError, match="use list()"):
         many(client, job)
@@ -319,7 +319,7 @@ def test_a_rate_limit_loses_no_job(limiter: Any, hints: Hints, ordered: bool) ->
     clock.run(main(), monotonic=(GATE,))
 
 
-def test_a_limit_of_the_clients_own() -> None:
+def test_the_rate_limit_of_the_client_applies_to_all_jobs() -> None:
     async def main() -> None:
         async with Sandbox() as sandbox:
             async with sandbox.client(max_requests_per_second=200) as client:

@@ -201,7 +201,7 @@ async def test_closing_while_on_error_is_awaited(
 
 
 @BOTH
-async def test_on_error_may_close_the_stream(
+async def test_on_error_can_close_the_stream(
     ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     async def close(failure: JobFailure) -> None:
@@ -213,7 +213,7 @@ async def test_on_error_may_close_the_stream(
 
 
 @BOTH
-async def test_the_source_may_close_the_stream(
+async def test_the_source_can_close_the_stream(
     ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     async def jobs() -> AsyncIterator[str]:
@@ -301,7 +301,9 @@ async def test_a_source_that_resists_being_closed_gives_no_more_jobs(ordered: bo
 @BOTH
 @KINDS
 @pytest.mark.parametrize("way", ["cancel", "close"])
-async def test_at_whatever_turn_of_the_loop_it_is_left(way: str, kind: str, ordered: bool) -> None:
+async def test_leaving_at_any_turn_of_the_loop_leaves_nothing(
+    way: str, kind: str, ordered: bool
+) -> None:
     def fetch_of(job: object) -> Any:
         async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
             await asyncio.sleep(0)
@@ -400,7 +402,7 @@ async def test_a_source_is_not_asked_again_after_its_end(
     assert by_job(seen) == by_job(served(sandbox, sandbox.job_ids[:3]))
 
 
-async def test_a_stream_that_is_never_read_touches_nothing(
+async def test_an_unread_stream_draws_and_requests_nothing(
     sandbox: Sandbox, client: AsyncClient
 ) -> None:
     source = Source(sandbox.job_ids)
@@ -412,7 +414,9 @@ async def test_a_stream_that_is_never_read_touches_nothing(
 
 
 @BOTH
-async def test_it_is_read_once(ordered: bool, sandbox: Sandbox, client: AsyncClient) -> None:
+async def test_it_can_be_read_only_once(
+    ordered: bool, sandbox: Sandbox, client: AsyncClient
+) -> None:
     stream = many(client, sandbox.job_ids, ordered=ordered)
     await read(stream)
     with pytest.raises(RuntimeError, match="read before"):

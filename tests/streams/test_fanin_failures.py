@@ -121,7 +121,7 @@ async def test_failures_are_passed_to_the_callable(
     assert stream.progress.jobs_failed == 2
 
 
-async def test_what_a_plain_callable_returns_is_ignored(
+async def test_the_return_value_of_a_plain_callable_is_ignored(
     sandbox: Sandbox, client: AsyncClient
 ) -> None:
     counted: Any = iter(range(10)).__next__
@@ -131,7 +131,7 @@ async def test_what_a_plain_callable_returns_is_ignored(
 
 
 @BOTH
-async def test_what_the_callable_raises_ends_the_stream(
+async def test_an_exception_of_the_callable_ends_the_stream(
     ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     def give_up(failure: JobFailure) -> None:
@@ -219,7 +219,7 @@ async def test_an_id_that_cannot_be_read_is_a_failure_of_that_job(
 
 
 @BOTH
-async def test_pages_that_lead_nowhere_are_a_failure(
+async def test_a_stuck_cursor_is_a_failure(
     ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     stuck = sandbox.job_ids[1]
@@ -251,7 +251,7 @@ async def test_a_source_that_fails_ends_the_stream(
 
 
 @BOTH
-async def test_an_id_that_interrupts_the_program_is_raised_to_the_consumer(ordered: bool) -> None:
+async def test_a_keyboard_interrupt_of_an_id_reaches_the_consumer(ordered: bool) -> None:
     class Job:
         @property
         def id(self) -> str:
@@ -306,7 +306,7 @@ ERRORS = [
 @pytest.mark.parametrize("kind", ["iterator", "async iterator"])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("jobs", [0, 1, 6])
-async def test_whatever_a_source_raises_is_raised_to_the_consumer(
+async def test_any_exception_of_a_source_reaches_the_consumer(
     jobs: int, error: BaseException, kind: str, ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     begun = sandbox.job_ids[:jobs]
@@ -325,7 +325,7 @@ async def test_whatever_a_source_raises_is_raised_to_the_consumer(
     [("iterator", StopAsyncIteration("mine")), ("async iterator", StopIteration("mine"))],
     ids=["iterator", "async iterator"],
 )
-async def test_the_end_signal_of_the_other_kind_of_source_is_no_end(
+async def test_the_stop_signal_of_the_other_kind_of_iterator_is_an_error(
     kind: str, error: Exception, ordered: bool, sandbox: Sandbox, client: AsyncClient
 ) -> None:
     begun = sandbox.job_ids[:3]
@@ -339,7 +339,7 @@ async def test_the_end_signal_of_the_other_kind_of_source_is_no_end(
 
 @BOTH
 @pytest.mark.parametrize("error", [*ERRORS, LookupError("mine")], ids=lambda e: type(e).__name__)
-async def test_whatever_a_key_callable_raises_is_raised_to_the_consumer(
+async def test_any_exception_of_a_key_callable_reaches_the_consumer(
     error: BaseException, ordered: bool, sandbox: Sandbox, leaks: None
 ) -> None:
     async def key() -> str:
@@ -355,7 +355,7 @@ async def test_whatever_a_key_callable_raises_is_raised_to_the_consumer(
 
 @BOTH
 @pytest.mark.parametrize("error", [*ERRORS, LookupError("mine")], ids=lambda e: type(e).__name__)
-async def test_pages_of_a_job_come_before_what_ends_the_stream(
+async def test_earlier_pages_of_a_job_come_before_its_exception(
     error: BaseException, ordered: bool
 ) -> None:
     def fetch_of(job: object) -> Any:
@@ -378,7 +378,7 @@ async def test_pages_of_a_job_come_before_what_ends_the_stream(
 
 
 @BOTH
-async def test_a_worker_that_is_cancelled_from_elsewhere_is_no_end(ordered: bool) -> None:
+async def test_cancelling_a_worker_is_not_an_end(ordered: bool) -> None:
     def fetch_of(job: object) -> Any:
         async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
             await asyncio.sleep(0)
@@ -494,7 +494,7 @@ async def test_the_first_failure_in_order_lets_the_jobs_before_it_end() -> None:
     assert source.drawn == 2
 
 
-async def test_a_job_that_comes_after_the_first_failure_is_not_begun() -> None:
+async def test_a_job_that_comes_after_the_first_failure_is_not_started() -> None:
     failed = asyncio.Event()
 
     def fetch_of(job: object) -> Any:

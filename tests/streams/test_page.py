@@ -92,7 +92,7 @@ class TestNextCursor:
         "current",
         [page(""), page("", last_id=""), page("", first_id="a"), with_empty_id(last_id="")],
     )
-    async def test_no_cursor_is_an_error_of_the_next_step(self, current: Page[Item]) -> None:
+    async def test_a_missing_cursor_raises_at_the_next_step(self, current: Page[Item]) -> None:
         assert current.next_page_info() is None  # rule 4
         for ask in (current.next_cursor, current.has_next_page):
             with pytest.raises(PaginationError, match="may be incomplete") as caught:
@@ -101,16 +101,16 @@ class TestNextCursor:
         with pytest.raises(PaginationError, match="may be incomplete"):
             await current.get_next_page()
 
-    def test_an_empty_id_is_no_cursor(self) -> None:  # rule 2
+    def test_an_empty_id_is_not_a_cursor(self) -> None:  # rule 2
         assert with_empty_id(last_id="z").next_cursor() == "z"
 
 
-class TestRecordsAreMadeWhenTheyAreAskedFor:
+class TestLazyRecords:
     def made_by(self, make: Callable[[Sequence[HasId]], list[Item]]) -> Page[Item]:
         lazy = LazyRecords([Item("a"), Item("b")], make)
         return Page(lazy, True, "a", "b", "list", response=RESPONSE, fetch=no_fetch)
 
-    def test_the_way_on_is_known_before(self) -> None:
+    def test_the_cursor_is_known_without_creating_them(self) -> None:
         def make(parsed: Sequence[HasId]) -> list[Item]:
             raise AssertionError("nobody asked for them")
 
@@ -144,7 +144,7 @@ class TestRecordsAreMadeWhenTheyAreAskedFor:
         assert copied.data == current.data
         assert copied.data is not current.data
 
-    def test_it_can_be_matched_by_what_it_holds(self) -> None:
+    def test_it_can_be_matched_by_its_fields(self) -> None:
         match self.made_by(lambda parsed: [Item("z")]):
             case Page([Item(id_)], has_more):
                 assert (id_, has_more) == ("z", True)
@@ -224,7 +224,7 @@ class TestFollowing:
         assert await follow({None: page("ab"), "b": page("")}) == ["ab", "", "astray at None"]
         assert await follow({None: with_empty_id(last_id=None)}) == ["a", "astray at None"]
 
-    async def test_the_next_page_may_not_lead_to_itself(self) -> None:
+    async def test_the_next_page_must_not_lead_to_itself(self) -> None:
         async def fetch(cursor: str) -> Page[Item]:
             return page("ab")
 
@@ -232,7 +232,7 @@ class TestFollowing:
             await attrs.evolve(page("ab"), fetch=fetch).get_next_page()
         assert caught.value.cursor == "b"
 
-    async def test_a_failure_comes_behind_the_pages_before_it(self) -> None:
+    async def test_a_failure_comes_after_the_pages_before_it(self) -> None:
         async def fetch(cursor: str) -> Page[Item]:
             raise ConnectionError(cursor)
 
@@ -296,14 +296,14 @@ class TestEmptyPages:  # rule 6
             await walk.next_page(ignore)
         assert not walk.is_over
 
-    async def test_as_many_as_are_allowed_may_come_before_the_end(self) -> None:
+    async def test_as_many_as_are_allowed_can_come_before_the_end(self) -> None:
         pages = self.pages(*[False] * MAX_EMPTY_PAGES)
         pages[str(MAX_EMPTY_PAGES - 2)] = page("", False)
         assert await follow(pages) == [""] * MAX_EMPTY_PAGES
 
 
 class TestWalk:
-    async def test_a_page_that_is_cut_keeps_the_records_that_were_made(self) -> None:
+    async def test_a_cut_page_keeps_the_records_that_were_created(self) -> None:
         lazy = LazyRecords([Item("a"), Item("b")], lambda parsed: [Item("z"), Item("y")])
         current = attrs.evolve(page(), data=lazy)
         made = current.data
@@ -312,7 +312,7 @@ class TestWalk:
         assert first.data[0] is made[0]
 
     @pytest.mark.parametrize("length", [1, 2])
-    async def test_a_page_that_is_cut_makes_no_records(self, length: int) -> None:
+    async def test_a_cut_page_creates_no_records(self, length: int) -> None:
         def make(parsed: Sequence[HasId]) -> list[Item]:
             made.append(len(parsed))
             return [Item(record.id) for record in parsed]
@@ -385,7 +385,7 @@ class TestCircles:  # rule 5
 
     @thorough
     @given(st.integers(1, 200))
-    def test_a_list_that_goes_on_is_no_circle(self, length: int) -> None:
+    def test_a_list_that_continues_is_not_a_circle(self, length: int) -> None:
         async def fetch(cursor: str) -> Page[Item]:
             number = int(cursor) + 1
             return attrs.evolve(page("", number < length), data=[Item(str(number))], fetch=fetch)

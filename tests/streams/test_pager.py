@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 class TestOrder:
     @thorough
     @given(sizes, prefetches, latencies)
-    def test_every_record_once_and_in_order(
+    def test_every_record_comes_once_and_in_order(
         self, sizes: list[int], prefetch: int, latency: int
     ) -> None:
         async def main() -> None:
@@ -102,7 +102,7 @@ class TestOrder:
         await pager.aclose()
         del iterations
 
-    async def test_awaited_it_is_the_first_page(self) -> None:
+    async def test_awaiting_it_returns_the_first_page(self) -> None:
         server = Server([2, 2, 1])
         pager = server.pager()
         page = await pager
@@ -112,14 +112,14 @@ class TestOrder:
         assert [item.id for item in (await page.get_next_page()).data] == ["2", "3"]
         assert [item.id async for item in page] == server.ids
 
-    async def test_awaited_with_after_and_max_records(self) -> None:
+    async def test_awaiting_it_with_after_and_max_records(self) -> None:
         server = Server([2, 3])
         page = await server.pager(after="1", max_records=2)
         assert [item.id for item in page.data] == ["2", "3"]
         assert (page.has_more, page.last_id, page.first_id) == (True, "3", "2")
         assert [item.id for item in (await page.get_next_page()).data] == ["4"]
 
-    async def test_awaiting_may_fail(self) -> None:
+    async def test_awaiting_it_can_raise(self) -> None:
         pager = Server([1], failing=0).pager()
         for _ in range(2):
             with pytest.raises(FailedError):
@@ -149,16 +149,16 @@ class TestPrefetch:
         run(main)
 
     @pytest.mark.parametrize("prefetch", [1, 2, 4])
-    async def test_a_consumer_that_never_awaits_overlaps_too(self, prefetch: int) -> None:
+    async def test_pages_are_prefetched_for_a_consumer_that_never_awaits(
+        self, prefetch: int
+    ) -> None:
         server = Server([3, 3, 3])
         on_wire = [server.on_wire async for _ in server.pager(prefetch=prefetch)]
         assert on_wire[0] == on_wire[1] == on_wire[2] == 2
         assert on_wire[3:] == [3] * 6
 
     @pytest.mark.parametrize("prefetch", [0, 1, 2, 3, 10])
-    async def test_a_consumer_that_takes_its_time_finds_all_of_them_ready(
-        self, prefetch: int
-    ) -> None:
+    async def test_a_slow_consumer_finds_all_prefetched_pages_ready(self, prefetch: int) -> None:
         server = Server([1] * 8)
         begun = 0
         async for _ in server.pager(prefetch=prefetch):
@@ -208,7 +208,7 @@ class TestPrefetch:
         ids=["never", "twice"],
     )
     @pytest.mark.parametrize("prefetch", [0, 1, 3])
-    async def test_a_fetch_may_report_never_or_twice(
+    async def test_a_fetch_can_report_never_or_twice(
         self, report: Callable[[Callable[[], None]], None], prefetch: int
     ) -> None:
         server = Server([2, 2, 2, 2], report=report)
@@ -221,7 +221,7 @@ class TestPrefetch:
         assert ids == server.ids
 
     @pytest.mark.parametrize("prefetch", [0, 1, 3])
-    async def test_a_fetch_may_report_late(self, prefetch: int) -> None:
+    async def test_a_fetch_can_report_late(self, prefetch: int) -> None:
         reports: list[Callable[[], None]] = []
         server = Server([2, 2, 2, 2], report=reports.append)
         ids = []
@@ -233,13 +233,13 @@ class TestPrefetch:
             report()
         assert ids == server.ids
 
-    async def test_a_fetch_may_return_without_suspending(self) -> None:
+    async def test_a_fetch_can_return_without_suspending(self) -> None:
         server = Server([1] * 50, turns=0)
         async for item in server.pager(prefetch=3):
             assert len(server.asked) <= min(int(item.id) + 1 + 3, 50)
         assert len(server.asked) == 50
 
-    async def test_a_page_does_not_wait_for_the_turn_of_the_next_request(self) -> None:
+    async def test_a_page_does_not_wait_for_the_rate_limit_of_the_next_request(self) -> None:
         async with (
             Sandbox(jobs=1) as sandbox,
             sandbox.client(max_requests_per_second=0.01) as client,

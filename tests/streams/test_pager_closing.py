@@ -182,7 +182,7 @@ class TestLeavingEarly:
 
     @thorough
     @given(sizes, prefetches, latencies, st.integers(0, 3), st.integers(0, 60), st.booleans())
-    def test_at_whatever_moment_it_is_cancelled(
+    def test_cancellation_at_any_moment(
         self,
         sizes: list[int],
         prefetch: int,
@@ -247,7 +247,7 @@ class TestLeavingEarly:
         assert came == []
         assert (server.cancelled, server.under_way) == (1, 0)
 
-    async def test_closing_nothing_does_nothing(self) -> None:
+    async def test_closing_an_unused_pager_does_nothing(self) -> None:
         pager = Server([1, 1]).pager()
         await pager.aclose()
         await pager.aclose()
@@ -270,7 +270,7 @@ class TestLeavingEarly:
         finally:
             gc.enable()
 
-    async def test_a_pager_that_is_used_again_keeps_nothing_of_earlier_iterations(self) -> None:
+    async def test_a_reused_pager_keeps_nothing_of_earlier_iterations(self) -> None:
         server = Server([2, 2])
         pager = server.pager()
         gc.collect()
@@ -455,7 +455,7 @@ class TestClosing:
         await until(closing.done)
         assert asked == [None, "1"]
 
-    async def test_by_what_the_fetch_calls(self) -> None:
+    async def test_from_inside_the_fetch(self) -> None:
         async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Item]:
             await pager.aclose()
             await asyncio.Event().wait()

@@ -56,7 +56,7 @@ class TestFailures:
 
         run(main)
 
-    async def test_the_same_pager_may_be_tried_again(self) -> None:
+    async def test_a_pager_can_be_tried_again(self) -> None:
         server = Server([1, 1], failing=1)
         pager = server.pager()
         with pytest.raises(FailedError):
@@ -80,7 +80,7 @@ class TestFailures:
         assert server.cancelled == 0
 
     @pytest.mark.parametrize("prefetch", [0, 1, 3])
-    async def test_a_list_that_breaks_off(self, prefetch: int) -> None:
+    async def test_an_incomplete_list_raises(self, prefetch: int) -> None:
         fetch = scripted({None: (["a"], True, None), "a": ([], True, None)})
         came: list[str] = []
         with pytest.raises(PaginationError, match="incomplete"):
@@ -89,7 +89,9 @@ class TestFailures:
 
     @pytest.mark.parametrize("prefetch", [0, 1, 3])
     @pytest.mark.parametrize("before", range(8))
-    async def test_a_list_that_repeats_its_last_page(self, before: int, prefetch: int) -> None:
+    async def test_a_list_that_repeats_its_last_page_raises(
+        self, before: int, prefetch: int
+    ) -> None:
         ids = [str(number) for number in range(before + 1)]
         pages: dict[str | None, tuple[list[str], bool | None, str | None]] = {
             after: ([name], True, name) for after, name in zip([None, *ids], ids, strict=False)
@@ -100,13 +102,13 @@ class TestFailures:
             await pour(aiter(Pager(scripted(pages), prefetch=prefetch)), came)
         assert (came, caught.value.cursor) == (ids, ids[-1])
 
-    async def test_a_page_that_leads_back_to_where_it_began(self) -> None:
+    async def test_a_page_whose_cursor_is_after_raises(self) -> None:
         fetch = scripted({"b": (["a", "b"], True, "b")})
         with pytest.raises(PaginationError) as caught:
             _ = [item async for item in Pager(fetch, after="b")]
         assert caught.value.cursor == "b"
 
-    async def test_a_fetch_that_is_cancelled_from_elsewhere_leaves_nobody_waiting(self) -> None:
+    async def test_a_cancelled_fetch_does_not_leave_the_consumer_waiting(self) -> None:
         async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Item]:
             raise asyncio.CancelledError
 
@@ -115,7 +117,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("prefetch", [0, 1])
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, OddError])
-    async def test_whatever_a_fetch_raises_is_raised_to_the_consumer(
+    async def test_any_exception_of_a_fetch_reaches_the_consumer(
         self, kind: type[BaseException], prefetch: int
     ) -> None:
         async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Item]:
@@ -131,7 +133,7 @@ class TestFailures:
 
     @pytest.mark.parametrize("prefetch", [0, 1])
     @pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
-    async def test_a_signal_of_the_end_is_no_end(
+    async def test_a_stop_signal_of_a_fetch_is_an_error(
         self, kind: type[Exception], prefetch: int
     ) -> None:
         def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Awaitable[Page[Item]]:
@@ -166,7 +168,7 @@ class TestFailures:
             await first.get_next_page()
 
     @pytest.mark.parametrize("prefetch", [0, 1, 3])
-    async def test_endless_empty_pages(self, prefetch: int) -> None:
+    async def test_endless_empty_pages_raise(self, prefetch: int) -> None:
         async def fetch(cursor: str | None, on_wire: Callable[[], None]) -> Page[Item]:
             last_id = str(int(cursor or "0") + 1)
             return await scripted({cursor: ([], True, last_id)})(cursor, on_wire)

@@ -38,7 +38,7 @@ async def test_jobs_are_drawn_in_order_until_there_are_none(kind: Any) -> None:
 
 
 @KINDS
-async def test_several_may_draw_at_once(kind: Any) -> None:
+async def test_several_tasks_can_draw_at_once(kind: Any) -> None:
     source = JobSource(kind("abcdef", []))
     drawn = await asyncio.gather(*(source.take() for _ in range(6)))
     assert sorted(map(str, drawn)) == list("abcdef")
@@ -77,7 +77,7 @@ async def test_an_async_source_that_raises_stop_iteration_has_not_ended() -> Non
         await JobSource(Odd()).take()
 
 
-async def test_what_iter_raises_is_raised() -> None:
+async def test_an_exception_of_iter_is_raised() -> None:
     class Broken:
         def __iter__(self) -> Iterator[str]:
             raise LookupError("mine")

@@ -39,7 +39,7 @@ async def test_tasks_that_are_done_are_left_alone() -> None:
     assert not task.cancelled()
 
 
-async def test_a_caller_that_is_cancelled_waits_and_is_told_afterwards() -> None:
+async def test_a_cancelled_caller_waits_and_is_cancelled_afterwards() -> None:
     cancelled: list[int] = []
     tasks = await begun(cancelled, 10)
     caller = asyncio.create_task(cancel_and_wait(tasks))

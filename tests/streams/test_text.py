@@ -44,7 +44,7 @@ class Misleading:
     ],
     ids=itertools.count(),
 )
-def test_what_is_short_and_printable_stays_as_it_is(value: object, text: str) -> None:
+def test_short_printable_text_is_unchanged(value: object, text: str) -> None:
     assert safe_text(value) == text
 
 
@@ -65,7 +65,7 @@ def test_an_object_that_cannot_be_shown_is_named_by_its_type() -> None:
     assert "Unreadable object" in safe_text(Unreadable())
 
 
-def test_what_is_no_exception_is_not_caught() -> None:
+def test_a_base_exception_is_not_caught() -> None:
     def convert(_: object) -> str:
         raise KeyboardInterrupt
 

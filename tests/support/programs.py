@@ -47,9 +47,14 @@ def ids_of(sandbox: Sandbox, job: str) -> list[str]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return the environment of this process for a program that imports asyncckpt or `support`."""
+    """Return the environment for a program that imports asyncckpt or `support`.
+
+    It is that of this process, without a debug mode, in which asyncio logs slow callbacks.
+    """
     paths = [str(_TREE), str(_TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **changes}
+    debug = {"PYTHONASYNCIODEBUG", "PYTHONDEVMODE"}
+    inherited = {name: value for name, value in os.environ.items() if name not in debug}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(paths), **changes}
 
 
 def program(name: str) -> list[str]:

@@ -55,7 +55,7 @@ def test_chunks_carry_the_whole_body(content: bytes) -> None:
     assert (decoded, rest) == (content, b"\r\n")
 
 
-def test_a_compressed_body_says_so() -> None:
+def test_a_compressed_body_has_a_content_encoding() -> None:
     head, body = sent(ServerResponse(body=b"x" * 1000, gzip=True))
     assert "content-encoding: gzip" in head
     assert f"content-length: {len(body)}" in head

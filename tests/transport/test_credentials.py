@@ -28,13 +28,13 @@ class Vault:
 
 async def current(credentials: Credentials) -> str | None:
     """Ask for a key if that is necessary, and return the one that a request would be sent with."""
-    if credentials.needs_key:
+    if credentials.must_be_asked:
         await credentials.renew(0)
     header = credentials.authorize({}).get("Authorization")
     return None if header is None else header.removeprefix("Bearer ")
 
 
-async def test_a_key_is_given_as_it_is() -> None:
+async def test_a_string_is_used_unchanged() -> None:
     credentials = Credentials("sk-1234567890")
     assert await current(credentials) == "sk-1234567890"
     assert credentials.secrets == ("sk-1234567890",)
@@ -48,7 +48,7 @@ async def test_no_key() -> None:
     assert not await credentials.renew(0)
 
 
-async def test_a_callable_is_asked_when_a_key_is_needed_and_only_once() -> None:
+async def test_a_callable_is_called_once_when_a_key_is_needed() -> None:
     vault = Vault("sk-first")
     credentials = Credentials(vault)
     assert (vault.asked, credentials.secrets) == (0, ())
@@ -67,7 +67,7 @@ async def test_many_at_once_ask_once() -> None:
     assert await current(credentials) == "sk-second"
 
 
-async def test_a_refusal_of_an_older_key_asks_for_no_other() -> None:
+async def test_the_rejection_of_an_older_key_does_not_request_a_new_one() -> None:
     vault = Vault("sk-first", "sk-second")
     credentials = Credentials(vault)
     await current(credentials)
@@ -76,7 +76,7 @@ async def test_a_refusal_of_an_older_key_asks_for_no_other() -> None:
     assert vault.asked == 2
 
 
-async def test_the_same_key_again_is_no_other_key() -> None:
+async def test_the_same_key_again_is_not_a_new_key() -> None:
     vault = Vault("sk-first", "sk-first", "sk-second")
     credentials = Credentials(vault)
     await current(credentials)
@@ -84,7 +84,7 @@ async def test_the_same_key_again_is_no_other_key() -> None:
     assert await credentials.renew(credentials.version)
 
 
-async def test_what_the_callable_raises_comes_out_and_the_next_may_ask_again() -> None:
+async def test_an_exception_of_the_callable_is_raised_and_it_can_be_called_again() -> None:
     vault = Vault(LookupError("vault is sealed"), "sk-first", LookupError("again"))
     credentials = Credentials(vault)
     with pytest.raises(LookupError, match="sealed"):
@@ -95,7 +95,7 @@ async def test_what_the_callable_raises_comes_out_and_the_next_may_ask_again() -
     assert await current(credentials) == "sk-first"
 
 
-async def test_one_that_is_cancelled_while_it_asks_holds_nobody_up() -> None:
+async def test_a_cancelled_caller_does_not_block_the_others() -> None:
     vault = Vault("sk-first")
     vault.opened.clear()
     credentials = Credentials(vault)
@@ -143,31 +143,31 @@ NO_KEYS = [
 
 
 @pytest.mark.parametrize("key", NO_KEYS)
-def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
-    with pytest.raises(ValueError, match="^api_key is empty, or contains") as caught:
+def test_a_key_that_cannot_be_sent_is_rejected_and_not_shown(key: str) -> None:
+    with pytest.raises(ValueError, match="^api_key is empty, or has") as caught:
         Credentials(key)
     assert "hidd" not in str(caught.value)
     assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("key", NO_KEYS)
-async def test_a_callables_key_that_cannot_be_sent_is_refused_and_not_kept(key: str) -> None:
+async def test_a_key_of_a_callable_that_cannot_be_sent_is_rejected_and_not_kept(key: str) -> None:
     credentials = Credentials(Vault(key, "sk-first"))
-    with pytest.raises(ValueError, match="^the api_key callable is empty, or contains") as caught:
+    with pytest.raises(ValueError, match="^the api_key callable is empty, or has") as caught:
         await current(credentials)
     assert "hidd" not in str(caught.value)
     assert await current(credentials) == "sk-first"
 
 
 @pytest.mark.parametrize("key", [5, b"sk-hidden", ["sk-hidden"]])
-async def test_what_is_no_string(key: Any) -> None:
+async def test_a_key_must_be_a_string(key: Any) -> None:
     with pytest.raises(TypeError, match="must give a string, not"):
         Credentials(key)
     with pytest.raises(TypeError, match="^the api_key callable must give a string, not"):
         await current(Credentials(Vault(key)))
 
 
-async def test_never_shows() -> None:
+async def test_a_key_is_never_shown() -> None:
     for credentials in (Credentials("sk-hidden"), Credentials(Vault("sk-hidden"))):
         await current(credentials)
         assert "sk-hidden" not in f"{credentials} {credentials!r}"

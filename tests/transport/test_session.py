@@ -72,7 +72,7 @@ async def test_a_cancellation_by_the_caller_stays_one(leaks: None) -> None:
         await task
 
 
-async def test_a_task_may_close_the_session_that_it_uses(leaks: None) -> None:
+async def test_a_task_can_close_the_session_that_it_uses(leaks: None) -> None:
     session = manager()
     async with session.lease():
         await session.aclose()
