@@ -1,7 +1,8 @@
 """What holds for any data, page size, fault, concurrency and moment of leaving.
 
-The stream is exactly the server's records, each once and each job's in its order, or ends in an
-error that the fault table knows, after a beginning of just that; and nothing is left behind.
+A stream gives exactly the server's records, each once and those of each job in order, or the first
+of them and then an error that the fault table documents. Nothing is left behind. Waits take no
+time: the clock is virtual.
 """
 
 import asyncio
@@ -22,8 +23,10 @@ from asyncckpt.protocol import retries
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.testing.faults import Fault
 
+from support import clock
 from support.faults_table import TABLE
 from support.leftovers import at_rest, complaints
+from support.turns import turns, with_timeout_at
 
 runs = settings(
     max_examples=60,
@@ -33,6 +36,7 @@ runs = settings(
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )
+GATE = "asyncckpt.transport.gate.monotonic"
 DOCUMENTED = {row.error for row in TABLE} - {None}
 
 # Faults that cost no time; what they do alone is in the fault table. None of them sends a page in
@@ -100,7 +104,7 @@ def ordered(variants: list[tuple[Fault, ...]], probability: st.SearchStrategy[fl
 
 
 class World:
-    """A sandbox and a client of it, and the proof that nothing is left of either."""
+    """A sandbox and a client of it; neither leaves anything behind."""
 
     def __init__(self, sizes: list[int], **options: Any) -> None:
         self.sandbox = Sandbox(jobs=0)
@@ -114,7 +118,7 @@ class World:
         self, use: Callable[[AsyncClient], Awaitable[None]], *, eager_tasks: bool = False
     ) -> None:
         with warnings_and_complaints() as messages:
-            asyncio.run(self._run(use, eager_tasks=eager_tasks))
+            clock.run(self._run(use, eager_tasks=eager_tasks), monotonic=(GATE,))
             gc.collect()
         assert messages == []
 
@@ -368,20 +372,14 @@ def test_leaving_at_any_moment_skips_no_record_and_leaves_nothing(
                 if way == "exception" and count > moment % 60:
                     raise KeyError(count)
 
-    async def turns() -> None:
-        """Let the event loop run for a while, counted in its turns."""
-        for _ in range(moment):
-            await asyncio.sleep(0)
-
     async def use(client: AsyncClient) -> None:
         stream = stream_of(client, kind, world.jobs, concurrency)
         with contextlib.suppress(APIError, KeyError, TimeoutError, asyncio.CancelledError):
             if way == "timeout":
-                async with asyncio.timeout(moment / 10_000):
-                    await read(stream)
+                await with_timeout_at(turns(moment), read(stream))
             elif way in {"cancel", "close the client", "close the stream"}:
                 reading = asyncio.create_task(read(stream))
-                await turns()
+                await turns(moment)
                 if way == "close the stream":
                     # An iteration that begins later is not affected.
                     await asyncio.sleep(0)

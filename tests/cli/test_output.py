@@ -16,6 +16,7 @@ from asyncckpt.testing import Sandbox
 from support.programs import (
     COMMAND,
     Run,
+    environment,
 )
 from support.terminals import run_on_a_terminal
 
@@ -166,7 +167,8 @@ def test_each_job_has_a_table_of_its_own(served: Sandbox, run: Run) -> None:
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
 def test_a_terminal_gets_the_columns_that_fit(served: Sandbox, columns: int) -> None:
-    code, shown = run_on_a_terminal([*COMMAND, "list", served.job_ids[0]], columns=columns)
+    command = [*COMMAND, "list", served.job_ids[0]]
+    code, shown = run_on_a_terminal(command, environment(), columns=columns)
     assert code == 0
     _, head, *rows = shown.splitlines()
     assert head.startswith("CHECKPOINT")

@@ -33,7 +33,7 @@ from support.fanins import (
     settled,
 )
 from support.leftovers import complaints
-from support.turns import turns, until
+from support.turns import turns, until, with_timeout_at
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -79,27 +79,18 @@ async def test_leaving_closes_the_source_and_draws_nothing_more(
                 if way == "aclose":
                     await stream.aclose()
 
-    async def expire(timeout: asyncio.Timeout) -> None:
-        await until(lambda: sandbox.stats.in_flight == 3)
-        timeout.reschedule(asyncio.get_running_loop().time())
-
-    async def leave_in_time() -> None:
-        async with asyncio.timeout(None) as timeout:
-            expiring = asyncio.create_task(expire(timeout))
-            try:
-                await leave()
-            finally:
-                await expiring
+    def all_hang() -> bool:
+        return sandbox.stats.in_flight == 3
 
     if way == "cancel":
         leaving = asyncio.create_task(leave())
-        await until(lambda: sandbox.stats.in_flight == 3)
+        await until(all_hang)
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
     elif way == "timeout":
         with pytest.raises(TimeoutError):
-            await leave_in_time()
+            await with_timeout_at(until(all_hang), leave())
     elif way == "exception":
         with pytest.raises(KeyError, match="mine"):
             await leave()

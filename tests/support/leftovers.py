@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncckpt.testing import Sandbox
 
-from support.turns import turns
+from support.turns import turns, until
 
 
 def belongs_to_sandbox(task: asyncio.Task[Any]) -> bool:
@@ -38,11 +38,13 @@ async def at_rest(sandbox: Sandbox, *, connections: bool = True, seconds: float 
     A sandbox learns of a closed socket some turns of the event loop later.
     """
     stats = sandbox.stats
+
+    def is_busy() -> object:
+        return strays() or stats.in_flight or (connections and stats.connections_open)
+
     try:
-        async with asyncio.timeout(seconds):
-            while strays() or stats.in_flight or (connections and stats.connections_open):
-                await asyncio.sleep(0)
-    except TimeoutError:
+        await until(lambda: not is_busy(), seconds)
+    except AssertionError:
         raise AssertionError(f"left: {strays()} {stats}") from None
 
 

@@ -46,7 +46,7 @@ class Terminal:
 @contextlib.contextmanager
 def on_a_terminal(
     command: Sequence[str],
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str],
     *,
     columns: int = 80,
     term: str = "dumb",
@@ -60,7 +60,7 @@ def on_a_terminal(
         stdout=inside,
         stderr=inside,
         env={
-            **(os.environ if environment is None else environment),
+            **environment,
             "COLUMNS": str(columns),
             "LINES": "24",
             "NO_COLOR": "1",
@@ -79,7 +79,7 @@ def on_a_terminal(
 
 
 def run_on_a_terminal(
-    command: Sequence[str], environment: Mapping[str, str] | None = None, *, columns: int = 80
+    command: Sequence[str], environment: Mapping[str, str], *, columns: int = 80
 ) -> tuple[int, str]:
     """Run a program on a terminal without colours; return its exit code and what it showed."""
     with on_a_terminal(command, environment, columns=columns) as terminal:

@@ -37,7 +37,8 @@ class ContentType:
 
     def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
         """Replace the content type."""
-        return response.with_headers(("content-type", self.value))
+        others = [header for header in response.headers if header[0].lower() != "content-type"]
+        return attrs.evolve(response, headers=(*others, ("content-type", self.value)))
 
 
 @attrs.frozen

@@ -31,3 +31,11 @@ async def test_a_gzip_bomb_decompresses_to_its_size(box: Sandbox, browser: Brows
     assert len(packed) < 100_000
     assert len(gzip.decompress(packed)) > 8 << 20
     assert len(json.loads(gzip.decompress(packed))["data"]) == 10
+
+
+async def test_a_content_type_replaces_that_of_another_fault(
+    box: Sandbox, browser: Browser
+) -> None:
+    box.inject(faults.Html(), faults.ContentType("application/json"))
+    async with browser.session.get(box.origin + checkpoints_path(box), headers=KEY) as response:
+        assert response.headers.getall("content-type") == ["application/json"]
