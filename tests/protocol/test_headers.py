@@ -1,24 +1,9 @@
 from typing import Any
 
 import pytest
-from multidict import CIMultiDict
 
-from asyncckpt import (
-    Request,
-    Response,
-)
 from asyncckpt.protocol.headers import carries_credentials, check_headers, merge_headers
 from asyncckpt.protocol.request import check_api_key, check_query
-
-NOW = 1_721_764_867.0
-
-
-REQUEST = Request("GET", "https://api.openai.com/v1/fine_tuning/jobs")
-
-
-def answer(status_code: int = 200, content: bytes = b"", **headers: str) -> Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status_code, CIMultiDict(named), content, REQUEST)
 
 
 class TestHeadersAndKeys:

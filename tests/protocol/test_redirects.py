@@ -3,26 +3,13 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from multidict import CIMultiDict
 
 from asyncckpt import (
     APIConnectionError,
-    Request,
-    Response,
 )
 from asyncckpt.protocol.redirects import Redirect, redirect_of
 
 from support.strategies import thorough
-
-NOW = 1_721_764_867.0
-
-
-REQUEST = Request("GET", "https://api.openai.com/v1/fine_tuning/jobs")
-
-
-def answer(status_code: int = 200, content: bytes = b"", **headers: str) -> Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status_code, CIMultiDict(named), content, REQUEST)
 
 
 class TestRedirects:

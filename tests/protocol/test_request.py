@@ -4,25 +4,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from multidict import CIMultiDict
 
-from asyncckpt import (
-    Request,
-    Response,
-)
 from asyncckpt.protocol.request import encode_query, parse_base_url, path_segment, with_after
 
 from support.strategies import thorough
-
-NOW = 1_721_764_867.0
-
-
-REQUEST = Request("GET", "https://api.openai.com/v1/fine_tuning/jobs")
-
-
-def answer(status_code: int = 200, content: bytes = b"", **headers: str) -> Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status_code, CIMultiDict(named), content, REQUEST)
 
 
 class TestBaseUrl:

@@ -6,10 +6,7 @@ import pytest
 
 from asyncckpt.streams.channels import BoundedQueue, QueuePerJob, SharedQueue
 
-
-async def turns(number: int = 5) -> None:
-    for _ in range(number):
-        await asyncio.sleep(0)
+from support.turns import turns
 
 
 def start(coroutine: object) -> asyncio.Future[object]:
@@ -27,20 +24,20 @@ class TestBoundedQueue:
         queue: BoundedQueue[int] = BoundedQueue(1)
         await queue.put(0)
         waiting = [start(queue.put(number)) for number in (1, 2)]
-        await turns()
+        await turns(5)
         assert [task.done() for task in waiting] == [False, False]
         assert await queue.get() == 0
-        await turns()
+        await turns(5)
         assert [task.done() for task in waiting] == [True, False]
         assert await queue.get() == 1
-        await turns()
+        await turns(5)
         assert waiting[1].done()
         assert await queue.get() == 2
 
     async def test_get_waits_for_an_item(self) -> None:
         queue: BoundedQueue[int] = BoundedQueue(1)
         getting = start(queue.get())
-        await turns()
+        await turns(5)
         assert not getting.done()
         await queue.put(7)
         assert await getting == 7
@@ -49,7 +46,7 @@ class TestBoundedQueue:
         queue: BoundedQueue[int] = BoundedQueue(1)
         await queue.put(0)
         cancelled, waiting = start(queue.put(1)), start(queue.put(2))
-        await turns()
+        await turns(5)
         cancelled.cancel()
         await asyncio.wait([cancelled])
         assert [await queue.get() for _ in range(3)] == [0, 1, 2]
@@ -59,7 +56,7 @@ class TestBoundedQueue:
         queue: BoundedQueue[int] = BoundedQueue(1)
         await queue.put(0)
         waiting = start(queue.put(1))
-        await turns()
+        await turns(5)
         queue.put_nowait(2)
         assert [await queue.get() for _ in range(3)] == [0, 1, 2]
         await asyncio.wait_for(waiting, 1)
@@ -73,7 +70,7 @@ class TestBoundedQueue:
     async def test_closing_wakes_waiting_tasks(self) -> None:
         queue: BoundedQueue[int] = BoundedQueue(2)
         getting = start(queue.get())
-        await turns()
+        await turns(5)
         queue.close()
         assert await asyncio.wait_for(getting, 1) is None
 
@@ -88,7 +85,7 @@ class TestSharedQueue:
             await queues.admit()
             await asyncio.wait_for(queues.open().put(number), 1)
         waiting = start(queues.open().put(capacity))
-        await turns()
+        await turns(5)
         assert not waiting.done()
         assert [await queues.get() for _ in range(capacity + 1)] == list(range(capacity + 1))
         await waiting
@@ -108,7 +105,7 @@ class TestQueuePerJob:
         await second.put("second")
         queues.finish(second)
         getting = start(queues.get())
-        await turns()
+        await turns(5)
         assert not getting.done()
         await first.put("first")
         assert await getting == "first"
@@ -123,11 +120,11 @@ class TestQueuePerJob:
             await asyncio.wait_for(queues.admit(), 1)
             queues.finish(queues.open())
         waiting = start(queues.admit())
-        await turns()
+        await turns(5)
         assert not waiting.done()
         last = queues.open()
         getting = start(queues.get())
-        await turns()
+        await turns(5)
         # All the finished ones have been passed over.
         assert waiting.done()
         queues.finish(last)
@@ -139,6 +136,6 @@ class TestQueuePerJob:
         for name in "ab":
             await asyncio.wait_for(queue.put(name), 1)
         waiting = start(queue.put("c"))
-        await turns()
+        await turns(5)
         assert not waiting.done()
         waiting.cancel()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -32,7 +31,7 @@ from support.fanins import (
     served,
     settled,
 )
-from support.leftovers import complaints
+from support.leftovers import end_a_loop_with_open
 from support.turns import turns, until, with_timeout_at
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
@@ -224,7 +223,6 @@ async def test_the_source_can_close_the_stream(
 def test_a_stream_that_is_open_in_another_generator_when_the_loop_ends(
     kind: str, in_block: bool, ordered: bool
 ) -> None:
-    kept: list[AsyncIterator[Record]] = []
     sources: list[Source] = []
 
     async def page(cursor: str | None, on_wire: Callable[[], None]) -> Page[Record]:
@@ -248,18 +246,9 @@ def test_a_stream_that_is_open_in_another_generator_when_the_loop_ends(
             async for record in stream:
                 yield record
 
-    async def main() -> None:
-        for _ in range(5):
-            kept.append(outer())
-            await anext(kept[-1])
-
-    with complaints() as complained:
-        asyncio.run(main())
-        if kind != "pager":
-            assert [source.is_closed for source in sources] == [True] * 5
-        kept.clear()
-        gc.collect()
-    assert complained == []
+    end_a_loop_with_open(outer)
+    if kind != "pager":
+        assert [source.is_closed for source in sources] == [True] * 5
 
 
 @BOTH

@@ -9,20 +9,13 @@ import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from multidict import CIMultiDict
 
-from asyncckpt import Page, PageInfo, PaginationError, Request, Response
+from asyncckpt import Page, PageInfo, PaginationError
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.page import MAX_EMPTY_PAGES, LazyRecords, OnWire, PageWalk, ignore
 
+from support.pagers import RESPONSE, Item
 from support.strategies import thorough
-
-RESPONSE = Response(200, CIMultiDict(), b"{}", Request("GET", "https://h/v1"))
-
-
-@attrs.frozen
-class Item:
-    id: str
 
 
 async def no_fetch(cursor: str) -> Page[Item]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from asyncckpt import Page, Pager
 
-from support.leftovers import complaints
+from support.leftovers import end_a_loop_with_open
 from support.pagers import (
     Item,
     Server,
@@ -476,7 +476,6 @@ class TestEndOfLoop:
     def test_a_pager_that_is_open_in_another_generator(
         self, by_page: bool, in_block: bool, prefetch: int, resisting: int
     ) -> None:
-        kept: list[AsyncIterator[object]] = []
         server = Server([2, 2], holding="1", resisting=resisting)
 
         async def outer() -> AsyncIterator[object]:
@@ -485,14 +484,5 @@ class TestEndOfLoop:
                 async for item in pager.pages() if by_page else pager:
                     yield item
 
-        async def main() -> None:
-            for _ in range(5):
-                kept.append(outer())
-                await anext(kept[-1])
-
-        with complaints() as complained:
-            asyncio.run(main())
-            assert server.under_way == 0
-            kept.clear()
-            gc.collect()
-        assert complained == []
+        end_a_loop_with_open(outer)
+        assert server.under_way == 0

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncGenerator, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +84,22 @@ async def nothing_left() -> AsyncGenerator[None, None]:
         gc.collect(1)
         await asyncio.sleep(0)
     assert not complained
+
+
+def end_a_loop_with_open(generator: Callable[[], AsyncIterator[object]]) -> None:
+    """End an event loop while some async generators are open; fail if asyncio logs anything.
+
+    `asyncio.run` closes all of them at the same time.
+    """
+    kept: list[AsyncIterator[object]] = []
+
+    async def main() -> None:
+        for _ in range(5):
+            kept.append(generator())
+            await anext(kept[-1])
+
+    with complaints() as complained:
+        asyncio.run(main())
+        kept.clear()
+        gc.collect()
+    assert complained == []

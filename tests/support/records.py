@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from asyncckpt import FineTuningJobCheckpoint, Metrics
 from asyncckpt.records.base import Extra
 from asyncckpt.records.checkpoints import ListFineTuningJobCheckpointsResponse
 from asyncckpt.records.codec import Decoder
@@ -74,3 +75,16 @@ def page_decoder() -> Decoder[ListFineTuningJobCheckpointsResponse]:
 
 def page_of(*records: JSON, **fields: JSON) -> bytes:
     return json.dumps({"data": list(records), **fields}).encode()
+
+
+def checkpoint(**changes: Any) -> FineTuningJobCheckpoint:
+    """A checkpoint with some fields changed."""
+    fields: dict[str, Any] = {
+        "id": "ftckpt_1",
+        "created_at": 1_721_764_867,
+        "fine_tuned_model_checkpoint": "ft:model:ckpt-step-88",
+        "fine_tuning_job_id": "ftjob-abc123",
+        "metrics": Metrics(step=88.0, full_valid_loss=0.5),
+        "step_number": 88,
+    }
+    return FineTuningJobCheckpoint(**{**fields, **changes})

@@ -15,6 +15,8 @@ from asyncckpt import AsyncClient
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.transport.session import SessionManager
 
+from support.turns import until
+
 
 def manager(session: aiohttp.ClientSession | None = None) -> SessionManager:
     return SessionManager(
@@ -96,8 +98,7 @@ async def test_closing_with_a_lent_session_ends_the_requests_and_keeps_the_sessi
             asyncio.ensure_future(client.fine_tuning.jobs.retrieve(job))
             for job in sandbox.job_ids[:3]
         ]
-        while sandbox.stats.in_flight < 3:
-            await asyncio.sleep(0)
+        await until(lambda: sandbox.stats.in_flight == 3)
         await client.aclose()
         for task in listing:
             with pytest.raises(RuntimeError, match="this client is closed"):
