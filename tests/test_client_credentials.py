@@ -52,7 +52,7 @@ async def test_a_callable_that_never_returns_is_awaited_once(
         raise AssertionError("nobody sets it")
 
     async with sandbox.client(api_key=key, max_wait=0.05) as client:
-        with pytest.raises(APITimeoutError, match="gave no key within max_wait"):
+        with pytest.raises(APITimeoutError, match="returned no key within max_wait"):
             await list_ids(client, sandbox.job_ids[0])
     assert asked == (1 if when == "at first" else 2)
 

@@ -97,7 +97,7 @@ async def test_a_lent_session_can_have_any_settings(sandbox: Sandbox, leaks: Non
 )
 async def test_session_options_cannot_be_combined_with_a_lent_session(option: Any) -> None:
     async with aiohttp.ClientSession() as session:
-        with pytest.raises(ValueError, match="belong to the session"):
+        with pytest.raises(ValueError, match="cannot be combined with session"):
             AsyncClient(api_key="sk-1", session=session, **option)
 
 

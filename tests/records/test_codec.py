@@ -112,7 +112,7 @@ class TestDecode:
         def refuse(*_: object) -> None:
             raise AssertionError("the thorough way was taken again")
 
-        monkeypatch.setattr(Decoder, "_decode_thoroughly", refuse)
+        monkeypatch.setattr(Decoder, "_decode_slowly", refuse)
         assert decoder.decode(content).data[0].extra == {"new": 1}
 
     def test_numbers_without_a_fraction_are_floats_where_the_api_says_number(self) -> None:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asyncckpt import FineTuningJob
-from asyncckpt.records.codec import CutBodyError, Decoder, MismatchError
+from asyncckpt.records.codec import TruncatedBodyError, Decoder, MismatchError
 
 from support.records import CHECKPOINT, JOB, assert_holds, page_decoder, page_of
 from support.strategies import JSON, checkpoints, pages, thorough, values
@@ -154,7 +154,7 @@ class TestMismatch:
         decoder = page_decoder()
         good = page_of({**CHECKPOINT, "new": 1})
         for bad in (b"", b"[", b"[]", page_of({**CHECKPOINT, "id": 1, "newer": 2}), b"\xff"):
-            with pytest.raises((MismatchError, CutBodyError)):
+            with pytest.raises((MismatchError, TruncatedBodyError)):
                 decoder.decode(bad)
             assert decoder.decode(good).data[0].extra == {"new": 1}
 
@@ -182,23 +182,23 @@ class TestCutBody:
         learned.decode(content)
         for length in range(len(content)):
             for decoder in (page_decoder(), learned):
-                with pytest.raises((CutBodyError, MismatchError)) as caught:
+                with pytest.raises((TruncatedBodyError, MismatchError)) as caught:
                     decoder.decode(content[:length])
                 # A number cut behind its sign, point or e is no number, whatever follows.
                 in_a_number = content[length - 1 : length] in (b"-", b".", b"e")
-                assert isinstance(caught.value, CutBodyError) or in_a_number, content[:length]
+                assert isinstance(caught.value, TruncatedBodyError) or in_a_number, content[:length]
 
     @thorough
     @given(pages(checkpoints), st.data())
     def test_is_never_taken_for_a_whole_one(self, body: JSON, data: st.DataObject) -> None:
         content = json.dumps(body).encode()
         cut = content[: data.draw(st.integers(0, len(content) - 1))]
-        with pytest.raises((CutBodyError, MismatchError)):
+        with pytest.raises((TruncatedBodyError, MismatchError)):
             page_decoder().decode(cut)
 
     def test_nothing_at_all(self) -> None:
         for content in (b"", b"  \n"):
-            with pytest.raises(CutBodyError):
+            with pytest.raises(TruncatedBodyError):
                 page_decoder().decode(content)
 
 
@@ -210,7 +210,7 @@ class TestFuzz:
         decoder = page_decoder()
         try:
             page = decoder.decode(content)
-        except (CutBodyError, MismatchError):
+        except (TruncatedBodyError, MismatchError):
             return
         assert_holds(page, json.loads(content))
 
@@ -234,7 +234,7 @@ class TestFuzz:
             content = content[:start] + replacement + content[start + length :]
         try:
             page = decoder.decode(content)
-        except (CutBodyError, MismatchError):
+        except (TruncatedBodyError, MismatchError):
             return
         assert_holds(page, json.loads(content))
 

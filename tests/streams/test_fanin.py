@@ -144,17 +144,17 @@ async def test_jobs_are_drawn_no_further_ahead_than_documented(
     jobs = [sandbox.add_job(checkpoints=records, status="succeeded") for _ in range(40)]
     source = Source(jobs)
     stream = many(client, source.of_kind(kind), ordered=ordered, concurrency=concurrency)
-    assert source.drawn == 0
+    assert source.taken == 0
     left = dict.fromkeys(jobs, records)
     async for record in stream:
         await settled(sandbox)
         # Besides the one that is being handed out.
-        ahead = source.drawn - sum(not count for count in left.values()) - 1
+        ahead = source.taken - sum(not count for count in left.values()) - 1
         assert ahead <= max(2, concurrency * 3 // 2)
         left[record.fine_tuning_job_id] -= 1
-        if source.drawn > 20:
+        if source.taken > 20:
             break
-    assert source.drawn > 20
+    assert source.taken > 20
 
 
 @BOTH

@@ -99,11 +99,11 @@ async def test_leaving_closes_the_source_and_draws_nothing_more(
     else:
         await leave()
     assert source.is_closed
-    drawn, requests = source.drawn, stream.progress.requests
+    drawn, requests = source.taken, stream.progress.requests
     assert drawn <= 12
     # One that was on the wire may still have to arrive.
     await settled(sandbox)
-    assert (source.drawn, stream.progress.requests) == (drawn, requests)
+    assert (source.taken, stream.progress.requests) == (drawn, requests)
     assert sandbox.stats.requests <= requests
 
 
@@ -149,7 +149,7 @@ async def test_closing_before_the_first_step(
         await anext(records)
     with pytest.raises(RuntimeError, match="closed"):
         aiter(stream)
-    assert (source.drawn, sandbox.stats.requests) == (0, 0)
+    assert (source.taken, sandbox.stats.requests) == (0, 0)
 
 
 @BOTH
@@ -308,7 +308,7 @@ async def test_leaving_at_any_turn_of_the_loop_leaves_nothing(
         (error,) = await asyncio.gather(reading, return_exceptions=True)
         assert asyncio.all_tasks() == before
         # The cancellation may have been thrown into the cleanup of the source itself.
-        assert source.is_closing or not source.drawn
+        assert source.is_closing or not source.taken
         assert all(seen.count(one) <= 1 for one in seen)
         for job in "abcd":
             mine = [one for one in seen if one[0] == job]
@@ -339,9 +339,9 @@ async def test_leaving_that_is_cancelled_again_leaves_nothing(
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    drawn = source.drawn
+    drawn = source.taken
     await settled(sandbox)
-    assert source.drawn == drawn
+    assert source.taken == drawn
     # The cancellation may have been thrown into the cleanup of the source itself.
     assert source.is_closing
 
@@ -353,7 +353,7 @@ async def test_a_source_that_is_read_to_its_end_is_closed(
     source = Source(sandbox.job_ids)
     await read(many(client, source.of_kind(kind)))
     assert source.is_closed
-    assert source.drawn == len(sandbox.job_ids)
+    assert source.taken == len(sandbox.job_ids)
 
 
 async def test_a_source_is_not_asked_again_after_its_end(
@@ -389,7 +389,7 @@ async def test_an_unread_stream_draws_and_requests_nothing(
     async with many(client, source()) as stream:
         pass
     await stream.aclose()
-    assert source.drawn == 0
+    assert source.taken == 0
     assert sandbox.stats.requests == 0
 
 
@@ -399,10 +399,10 @@ async def test_it_can_be_read_only_once(
 ) -> None:
     stream = many(client, sandbox.job_ids, ordered=ordered)
     await read(stream)
-    with pytest.raises(RuntimeError, match="read before"):
+    with pytest.raises(RuntimeError, match="already iterated over"):
         await read(stream)
     begun = many(client, sandbox.job_ids, ordered=ordered)
     async with begun:
         await anext(aiter(begun))
-        with pytest.raises(RuntimeError, match="read before"):
+        with pytest.raises(RuntimeError, match="already iterated over"):
             aiter(begun)

@@ -63,7 +63,7 @@ async def test_a_failure_is_raised_with_its_job(
     assert caught.value.fine_tuning_job_id == broken
     assert broken in str(caught.value)
     assert source.is_closed
-    assert source.drawn < 20
+    assert source.taken < 20
     grouped, expected = by_job(seen), by_job(served(sandbox))
     # The page that was had comes first, and each job's records without a gap.
     assert grouped[broken] == expected[broken][:10]
@@ -142,7 +142,7 @@ async def test_an_exception_of_the_callable_ends_the_stream(
         await read(many(client, source(), ordered=ordered, on_error=give_up, concurrency=2))
     assert isinstance(caught.value.__cause__, NotFoundError)
     assert source.is_closed
-    assert source.drawn < 30
+    assert source.taken < 30
 
 
 class Odd(str):
@@ -491,7 +491,7 @@ async def test_the_first_failure_in_order_lets_the_jobs_before_it_end() -> None:
         await read_ids_into(seen, fan_in(source(), fetch_of, ordered=True, concurrency=2))
     assert seen == [f"a{number}" for number in range(21)]
     assert set(requests) == {"a", "b"}
-    assert source.drawn == 2
+    assert source.taken == 2
 
 
 async def test_a_job_that_comes_after_the_first_failure_is_not_started() -> None:

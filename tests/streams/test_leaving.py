@@ -196,16 +196,18 @@ async def leave_no_garbage(read: Callable[[], Awaitable[None]]) -> None:
 
 
 def endless_pages(sandbox: Sandbox) -> Talk:
-    """Answer every request with a page of a hundred records, in which only the ids are new."""
+    """Respond to every request with a page of a hundred records of the requested job."""
     record = dict(sandbox.checkpoints_of(sandbox.job_ids[0])[0])
+    record["fine_tuning_job_id"] = "@job@"
     records = [record | {"id": f"ftckpt_@@@@@@@@_{place}"} for place in range(100)]
     template = json.dumps({"object": "list", "data": records, "has_more": True}).encode()
     pages = itertools.count(10_000_000)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            await reader.readuntil(b"\r\n\r\n")
-            body = template.replace(b"@@@@@@@@", b"%d" % next(pages))
+            head = await reader.readuntil(b"\r\n\r\n")
+            job = head.split(b"/checkpoints", 1)[0].rpartition(b"/")[2]
+            body = template.replace(b"@@@@@@@@", b"%d" % next(pages)).replace(b"@job@", job)
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
             await writer.drain()
 

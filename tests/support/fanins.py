@@ -111,14 +111,14 @@ class Source:
 
     def __init__(self, items: Sequence[Any]) -> None:
         self.items = items
-        self.drawn = 0
+        self.taken = 0
         self.is_closing = False
         self.is_closed = False
 
     def __call__(self) -> Iterator[Any]:
         try:
             for item in self.items:
-                self.drawn += 1
+                self.taken += 1
                 yield item
         finally:
             self.is_closing = self.is_closed = True
@@ -127,7 +127,7 @@ class Source:
         try:
             for item in self.items:
                 await asyncio.sleep(0)
-                self.drawn += 1
+                self.taken += 1
                 yield item
         finally:
             self.is_closing = True

@@ -28,7 +28,7 @@ class Vault:
 
 async def current(credentials: Credentials) -> str | None:
     """Ask for a key if that is necessary, and return the one that a request would be sent with."""
-    if credentials.must_be_asked:
+    if credentials.needs_key:
         await credentials.renew(0)
     header = credentials.authorize({}).get("Authorization")
     return None if header is None else header.removeprefix("Bearer ")
@@ -144,7 +144,7 @@ NO_KEYS = [
 
 @pytest.mark.parametrize("key", NO_KEYS)
 def test_a_key_that_cannot_be_sent_is_rejected_and_not_shown(key: str) -> None:
-    with pytest.raises(ValueError, match="^api_key is empty, or has") as caught:
+    with pytest.raises(ValueError, match="^api_key is empty, or contains") as caught:
         Credentials(key)
     assert "hidd" not in str(caught.value)
     assert caught.value.__context__ is None
@@ -153,7 +153,7 @@ def test_a_key_that_cannot_be_sent_is_rejected_and_not_shown(key: str) -> None:
 @pytest.mark.parametrize("key", NO_KEYS)
 async def test_a_key_of_a_callable_that_cannot_be_sent_is_rejected_and_not_kept(key: str) -> None:
     credentials = Credentials(Vault(key, "sk-first"))
-    with pytest.raises(ValueError, match="^the api_key callable is empty, or has") as caught:
+    with pytest.raises(ValueError, match="^the api_key callable is empty, or contains") as caught:
         await current(credentials)
     assert "hidd" not in str(caught.value)
     assert await current(credentials) == "sk-first"
