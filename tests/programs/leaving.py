@@ -6,7 +6,7 @@ Run as a program: the way to leave, and how often. It prints nothing.
 import asyncio
 import contextlib
 import gc
-import math
+import logging
 import random
 import sys
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from typing import Any
 from asyncckpt import AsyncClient, FanIn, FineTuningJobCheckpoint, Pager
 from asyncckpt.testing import Sandbox
 
-from support.leftovers import at_rest, strays
+from support.leftovers import at_rest, is_not_about_speed, strays
 
 RECORDS = 60
 PAGE = 10
@@ -139,8 +139,6 @@ async def leave_once(
 async def leave(way: str, times: int) -> None:
     draw = random.Random(way)
     loop = asyncio.get_running_loop()
-    # In development mode asyncio complains of a busy machine.
-    loop.slow_callback_duration = math.inf
     async with Sandbox(
         jobs=3, checkpoints=RECORDS, statuses=("succeeded",), latency=(0.0, 0.004)
     ) as sandbox:
@@ -165,5 +163,6 @@ async def leave(way: str, times: int) -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("asyncio").addFilter(is_not_about_speed)
     asyncio.run(leave(sys.argv[1], int(sys.argv[2])))
     gc.collect()

@@ -4,13 +4,15 @@ Arguments: how the first loop leaves the client, and how the second one does.
 """
 
 import asyncio
-import math
+import logging
 import socket
 import sys
 from collections.abc import Awaitable, Callable
 
 from asyncckpt import AsyncClient
 from asyncckpt.testing import Sandbox
+
+from support.leftovers import is_not_about_speed
 
 SILENT = socket.create_server(("127.0.0.1", 0))
 """Connections to it are made, and no response arrives."""
@@ -61,13 +63,12 @@ WAYS: dict[str, Callable[[AsyncClient, Sandbox], Awaitable[None]]] = {
 
 
 async def use(client: AsyncClient, sandbox: Sandbox, way: str) -> None:
-    # In debug mode asyncio complains of a busy machine.
-    asyncio.get_running_loop().slow_callback_duration = math.inf
     records = client.fine_tuning.jobs.checkpoints.list(sandbox.job_ids[0])
     assert len([record.id async for record in records]) == 30
     await WAYS[way](client, sandbox)
 
 
+logging.getLogger("asyncio").addFilter(is_not_about_speed)
 with SILENT, Sandbox(jobs=2, checkpoints=30, statuses=["succeeded"]) as box:
     shared = box.client(max_retries=0)
     for leaving in sys.argv[1:]:

@@ -54,15 +54,19 @@ class _Complaints(logging.Handler):
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        # In its debug mode asyncio logs what a busy machine is slow to do.
-        if not record.msg.startswith("Executing %s took"):
-            self.messages.append(record.getMessage())
+        self.messages.append(record.getMessage())
+
+
+def is_not_about_speed(record: logging.LogRecord) -> bool:
+    """A filter for what asyncio logs in its debug mode when the machine is busy."""
+    return not record.msg.startswith("Executing %s took")
 
 
 @contextlib.contextmanager
 def complaints() -> Iterator[list[str]]:
     """Collect what asyncio logs, such as "Task exception was never retrieved"."""
     handler = _Complaints()
+    handler.addFilter(is_not_about_speed)
     logger = logging.getLogger("asyncio")
     logger.addHandler(handler)
     try:
