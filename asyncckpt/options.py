@@ -131,6 +131,9 @@ def check_call_options(method: Callable[..., object], options: Mapping[str, obje
     """Raise TypeError if an option is unknown; the message suggests the closest valid name."""
     unknown = next((name for name in options if name not in CallOptions.__annotations__), None)
     if unknown is None:
+        for name in ("extra_headers", "extra_query"):
+            if (value := options.get(name)) and not isinstance(value, Mapping):
+                raise TypeError(f"{name} must be a mapping, not {type(value).__name__}")
         return
     import difflib
 
