@@ -62,7 +62,9 @@ def status_error(response: Response) -> APIStatusError:
     kind = _STATUS_ERRORS.get(response.status_code)
     if kind is None:
         kind = InternalServerError if response.status_code >= 500 else APIStatusError
-    return kind(message, response=response, body=body)
+    error = kind(message, response=response, body=body)
+    error.request_id = _shown_request_id(response)
+    return error
 
 
 def _error_body(response: Response) -> dict[str, object] | str | None:
@@ -95,11 +97,13 @@ def validation_error(response: Response, problem: str, path: str) -> APIResponse
     content_type = response.headers.get("content-type", "none")
     if "json" not in content_type:
         message += f"; its content type is {printable(content_type, 100)}"
-    request_id = printable(response.request_id or "without an id", 100)
+    request_id = _shown_request_id(response)
     begins = printable(excerpt[:120], 120)
-    message += f"; request {request_id}; body begins {begins!r}"
+    message += f"; request {request_id or 'without an id'}; body begins {begins!r}"
     body = _bounded(excerpt, SHOWN_OF_A_BODY)
-    return APIResponseValidationError(message, response=response, body=body, path=path)
+    error = APIResponseValidationError(message, response=response, body=body, path=path)
+    error.request_id = request_id
+    return error
 
 
 def printable(text: str, most: int = SHOWN_OF_A_BODY) -> str:
@@ -119,6 +123,10 @@ def printable(text: str, most: int = SHOWN_OF_A_BODY) -> str:
     if not shown.isprintable():
         shown = "".join(character if character.isprintable() else "\ufffd" for character in shown)
     return _bounded(shown, most)
+
+
+def _shown_request_id(response: Response) -> str | None:
+    return printable(response.request_id or "", 100) or None
 
 
 def _excerpt(response: Response) -> str:

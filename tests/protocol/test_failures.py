@@ -1,6 +1,7 @@
 import json
 import pickle
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,6 +116,14 @@ class TestStatusError:
         if message[0] != "t":
             content = json.dumps({"error": {"message": sent}}).encode()
             assert status_error(answer(500, content)).message == message
+
+    def test_the_request_id_is_printable_and_bounded(self) -> None:
+        response = attrs.evolve(answer(500, b""), headers={"x-request-id": "a\u202eb\udcff" * 100})
+        for error in (status_error(response), validation_error(response, "p", "$")):
+            assert str(error).isprintable()
+            assert error.request_id is not None
+            assert error.request_id.startswith("a\ufffdb\ufffda")
+            assert len(error.request_id) <= 101
 
     def test_lone_surrogates_do_not_show(self) -> None:
         error = status_error(answer(500, b'{"error": {"message": "a\\ud800b"}}'))
