@@ -16,7 +16,7 @@ import base64
 import binascii
 import re
 import string
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from html.entities import html5
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -28,6 +28,7 @@ from asyncckpt.messages import Request, Response, is_public
 
 __all__ = [
     "KEPT_OF_A_BODY",
+    "KEPT_OF_HEADERS",
     "SHORTEST_SECRET",
     "mask",
     "mask_text",
@@ -41,6 +42,12 @@ SHORTEST_SECRET: Final = 8
 
 KEPT_OF_A_BODY: Final = 16_384
 """How much of a body `masked` keeps, in bytes."""
+
+KEPT_OF_HEADERS: Final = 16_384
+"""How much of the headers `masked` keeps, in characters.
+
+To mask takes time in proportion: a megabyte of escapes would stop the event loop for seconds.
+"""
 
 _MASK: Final = b"***"
 _DEPTH: Final = 3
@@ -85,7 +92,9 @@ _LOWER_CASE: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercas
 
 
 def masked(response: Response, secrets: Iterable[str]) -> Response:
-    """Return the response without secrets, and with a bounded excerpt of its body.
+    """Return the response without secrets, and with a bounded excerpt of its body and headers.
+
+    Headers that do not fit beside those before them are left out.
 
     Args:
         response: The response.
@@ -97,16 +106,24 @@ def masked(response: Response, secrets: Iterable[str]) -> Response:
         content=_masked_bytes(response.content, known, KEPT_OF_A_BODY),
         headers=CIMultiDict(
             (_masked_text(name, known), _masked_text(value, known))
-            for name, value in response.headers.items()
+            for name, value in _excerpt(response.headers)
         ),
         request=masked_request(response.request, known),
     )
 
 
+def _excerpt(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    left = KEPT_OF_HEADERS
+    for name, value in headers.items():
+        if len(name) + len(value) <= left:
+            left -= len(name) + len(value)
+            yield name, value
+
+
 def masked_request(request: Request, secrets: Iterable[str]) -> Request:
     """Return the request without secrets in its URL, such as one that a redirect led to."""
-    url = mask_text(request.url, secrets)
-    return request if url == request.url else attrs.evolve(request, url=url)
+    # Also without those that `Request.url` masks: the original is in a private attribute.
+    return attrs.evolve(request, url=mask_text(request.url, secrets))
 
 
 def mask(content: bytes, secrets: Iterable[str]) -> bytes:

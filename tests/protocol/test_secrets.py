@@ -5,6 +5,7 @@ import string
 from collections.abc import Callable
 from urllib.parse import quote, unquote
 
+import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from asyncckpt import (
 )
 from asyncckpt.protocol.secrets import (
     KEPT_OF_A_BODY,
+    KEPT_OF_HEADERS,
     SHORTEST_SECRET,
     mask,
     mask_text,
@@ -224,12 +226,21 @@ class TestMasked:
         response = Response(200, CIMultiDict({"x": "\udcff sk-1234567890"}), b"", REQUEST)
         assert masked(response, ["sk-1234567890"]).headers["x"] == "\udcff ***"
 
+    def test_a_bounded_part_of_the_headers_is_kept(self) -> None:
+        long = [(f"x-{number}", "\\" * 8_000) for number in range(100)]
+        headers = CIMultiDict([*long, ("x-request-id", "req_1")])
+        shown = masked(Response(500, headers, b"", REQUEST), ["sk-1234567890"]).headers
+        assert shown["x-request-id"] == "req_1"
+        assert sum(len(name) + len(value) for name, value in shown.items()) <= KEPT_OF_HEADERS
+
     def test_the_url(self) -> None:
         request = Request("GET", "https://x.test/a/%73k-1234567890?after=sk-1234567890&limit=3")
         response = Response(404, CIMultiDict(), b"", request)
         shown = masked(response, ["sk-1234567890"]).request
         assert shown.url == "https://x.test/a/***?after=***&limit=3"
-        assert masked_request(REQUEST, ["sk-1234567890"]) is REQUEST
+        assert masked_request(REQUEST, ["sk-1234567890"]) == REQUEST
+        signed = masked_request(Request("GET", "https://x.test/?sig=ab&limit=3"), [])
+        assert attrs.astuple(signed) == ("GET", "https://x.test/?sig=***&limit=3")
 
     def test_a_bounded_excerpt_is_kept(self) -> None:
         shown = masked(answer(500, b"x" * (1 << 20)), ["sk-1234567890"])
