@@ -477,7 +477,7 @@ async def test_a_lent_session_takes_nothing_of_its_own_to_another_origin(
 
 
 async def test_what_a_lent_session_adds_is_masked(sandbox: Sandbox, leaks: None) -> None:
-    sandbox.inject(faults.Status(400, body=f"what is {KEY}?"))
+    sandbox.inject(faults.Status(403, body=f"what is {KEY}?"))
     async with (
         aiohttp.ClientSession(headers={"X-Gateway-Key": KEY}) as session,
         sandbox.client(session=session) as client,
@@ -927,7 +927,7 @@ async def test_the_credentials_of_a_proxy_are_masked(
     sandbox: Sandbox, through: Callable[[int, str], None], leaks: None
 ) -> None:
     encoded = AUTHORIZATION.removeprefix("Basic ")
-    sandbox.inject(faults.Status(400, body=f"what is {encoded} or our-user:our pass?"))
+    sandbox.inject(faults.Status(403, body=f"what is {encoded} or our-user:our pass?"))
     async with serving(Proxy(AUTHORIZATION).talk) as server:
         through(server.port, CREDENTIALS)
         async with sandbox.client(trust_env=True) as client:

@@ -51,10 +51,10 @@ class PageSize:
     """Remembers whether the server accepts `PAGE_SIZE`.
 
     Attributes:
-        is_accepted: False after the server has rejected `PAGE_SIZE`.
+        is_accepted: Whether the server accepts `PAGE_SIZE`; None while nothing is known.
     """
 
-    is_accepted: bool = True
+    is_accepted: bool | None = None
 
 
 @attrs.frozen
@@ -300,20 +300,27 @@ class SizedFetch(Generic[RecordT]):
 
     async def __call__(self, cursor: str | None, on_wire: OnWire) -> Page[RecordT]:
         """Fetch the page after a cursor; see `Fetch`."""
-        if self._sized is self.plain or not self._page_size.is_accepted:
+        if self._sized is self.plain or self._page_size.is_accepted is False:
             return await self.plain(cursor, on_wire)
         try:
-            return await self._sized(cursor, on_wire)
+            page = await self._sized(cursor, on_wire)
         except (BadRequestError, UnprocessableEntityError) as error:
-            if not _may_concern_limit(error):
+            if not _may_concern_limit(error, self._page_size):
                 raise
+        else:
+            if self._page_size.is_accepted is None:
+                self._page_size.is_accepted = True
+            return page
         page = await self.plain(cursor, on_wire)
         self._page_size.is_accepted = False
         return page
 
 
-def _may_concern_limit(error: APIStatusError) -> bool:
+def _may_concern_limit(error: APIStatusError, page_size: PageSize) -> bool:
     if error.param:
-        return "limit" in error.param
+        return "limit" in error.param.lower()
+    if page_size.is_accepted is None:
+        # Servers say it in any words.
+        return True
     text = error.response.text
     return not text.strip() or _ABOUT_PAGE_SIZE.search(text) is not None

@@ -123,6 +123,8 @@ REJECTIONS = [
     (422, {"detail": [{"loc": ["query", "limit"], "msg": "less than or equal to 50"}]}),
     (400, {"error": {"message": "Page size too large.", "param": None}}),
     (400, {"message": "Expected at most 50, got 100."}),
+    (400, {"error": {"message": "Too many items: the maximum is 50."}}),
+    (422, {"error": {"message": "No.", "param": "query.Limit"}}),
     (400, None),
 ]
 
@@ -242,6 +244,13 @@ async def test_an_unknown_option_names_the_closest_one(
         )
     with pytest.raises(TypeError, match=f"retrieve.*{name}"):
         await jobs.retrieve("ftjob-1", **options)
+
+
+@pytest.mark.parametrize("name", ["extra_headers", "extra_query"])
+async def test_an_option_that_is_not_a_mapping(name: str, client: AsyncClient) -> None:
+    options: dict[str, Any] = {name: [("a", "b")]}
+    with pytest.raises(TypeError, match=f"{name} must be a mapping, not list"):
+        client.fine_tuning.jobs.checkpoints.list("ftjob-1", **options)
 
 
 async def test_the_decoder_is_built_while_the_server_works_on_the_first_page() -> None:
