@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar
 
 import attrs
 
@@ -66,6 +66,36 @@ _TWO_KEYS: Final = (
 )
 
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_SelfT = TypeVar("_SelfT")
+
+
+def _without_frames(
+    method: Callable[Concatenate[_SelfT, _P], _T],
+) -> Callable[Concatenate[_SelfT, _P], _T]:
+    """Raise what a method raises without its frames.
+
+    Error reports show the variables of frames, and an argument may be a key.
+    """
+
+    @functools.wraps(method)
+    def wrapper(self: _SelfT, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            failure = error.with_traceback(None)
+        failure.__context__ = None
+        del args, kwargs
+        try:
+            raise failure
+        finally:
+            # The traceback refers to this frame; this breaks the cycle.
+            del failure
+
+    return wrapper
+
+
 class IsClosed(int):
     """A boolean that can also be called, like the official SDK's ``client.is_closed()``."""
 
@@ -90,6 +120,7 @@ class AsyncClient:
     after the other, but not in two at the same time.
     """
 
+    @_without_frames
     def __init__(
         self,
         *,
@@ -255,6 +286,7 @@ class AsyncClient:
         """Whether the client is closed; can also be called, as in the official SDK."""
         return IsClosed(self._session.is_closed)
 
+    @_without_frames
     def with_options(
         self,
         *,

@@ -245,3 +245,29 @@ async def test_a_copy_of_a_page_uses_the_same_client(sandbox: Sandbox, client: A
     for copied in (copy.copy(page), copy.deepcopy(page), copy.deepcopy(await pager)):
         assert copied.data == page.data
         assert (await copied.get_next_page()).data == (await page.get_next_page()).data
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"api_key": f"{KEY}\n"},
+        {"api_key": KEY.encode()},
+        {"api_key": KEY, "timeout": -1},
+        {"default_headers": {"Authorization": f"Bearer {KEY}\n"}},
+        {"api_key": "sk-1", "default_query": {"key": f"{KEY}\ud800"}},
+        {"api_key": "sk-1", "base_url": f"http://user:{KEY}@localhost"},
+        {},
+    ],
+)
+def test_no_frame_shows_the_key_of_a_client_that_cannot_be_created(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\n")
+    client = AsyncClient(api_key="sk-1")
+    for create in (AsyncClient, client.with_options) if options else (AsyncClient,):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            create(**options)
+        assert caught.value.__context__ is None
+        _, *frames = traceback.walk_tb(caught.value.__traceback__)
+        assert frames
+        assert KEY not in repr([frame.f_locals for frame, _ in frames])
