@@ -140,7 +140,7 @@ FIELDS = ("id", "fine_tuning_job_id", "step_number", "created_at", "fine_tuned_m
 
 
 # A spreadsheet treats a cell that starts with one of these characters as a formula (OWASP, CSV
-# injection). It also skips tabs and line breaks at the start, but `printable` escapes those.
+# injection), also behind spaces. `printable` escapes tabs and line breaks.
 FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
@@ -148,7 +148,7 @@ def _cell(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = printable(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
 
 
 class CSVWriter(Writer):

@@ -93,7 +93,7 @@ def test_fields_that_are_not_shown_are_named_in_the_docs(name: str) -> None:
     assert name.removeprefix("metrics.") in NOT_SHOWN
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", " =", "  -"])
 def test_a_csv_cell_never_starts_a_formula(start: str) -> None:
     formula = f"{start}1+1"
     checkpoint = attrs.evolve(
