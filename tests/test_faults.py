@@ -448,13 +448,17 @@ async def test_another_origin_learns_nothing(
 
 
 @pytest.mark.filterwarnings(r"ignore:.*\bdeprecated\b:DeprecationWarning")
-@pytest.mark.parametrize("own", ["headers", "auth", "harmless headers"])
+@pytest.mark.parametrize("own", ["headers", "auth", "netrc", "harmless headers"])
 async def test_a_lent_session_takes_nothing_of_its_own_to_another_origin(
-    own: str, sandbox: Sandbox, leaks: None
+    own: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaks: None
 ) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"default login ours password {KEY}\n")
+    monkeypatch.setenv("NETRC", str(netrc))
     options: dict[str, Any] = {
         "headers": {"headers": {"X-Gateway-Key": KEY}},
         "auth": {"auth": aiohttp.BasicAuth("ours", KEY)},
+        "netrc": {"trust_env": True},
         "harmless headers": {"headers": {"User-Agent": "our-program/1"}},
     }[own]
     witness = Witness()
@@ -476,10 +480,20 @@ async def test_a_lent_session_takes_nothing_of_its_own_to_another_origin(
     assert len(sandbox.requests) == 1
 
 
-async def test_what_a_lent_session_adds_is_masked(sandbox: Sandbox, leaks: None) -> None:
+@pytest.mark.parametrize("options", [{"headers": {"X-Gateway-Key": KEY}}, {"trust_env": True}])
+async def test_what_a_lent_session_adds_is_masked(
+    options: Any,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    leaks: None,
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine 127.0.0.1 login us password {KEY}\n")
+    monkeypatch.setenv("NETRC", str(netrc))
     sandbox.inject(faults.Status(403, body=f"what is {KEY}?"))
     async with (
-        aiohttp.ClientSession(headers={"X-Gateway-Key": KEY}) as session,
+        aiohttp.ClientSession(**options) as session,
         sandbox.client(session=session) as client,
     ):
         error = (await read(client, sandbox.job_ids[0])).error

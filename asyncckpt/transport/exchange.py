@@ -25,7 +25,7 @@ from asyncckpt.options import Timeout
 from asyncckpt.protocol.failures import BodyTooLongError
 from asyncckpt.protocol.secrets import secrets_in
 from asyncckpt.transport.pool import MAX_ORIGINS, Guard, Internals, Pool, own_key
-from asyncckpt.transport.proxies import Proxy, proxy_for
+from asyncckpt.transport.proxies import Proxy, basic_authorization, netrc_login, proxy_for
 from asyncckpt.transport.translation import translated
 
 __all__ = [
@@ -61,7 +61,7 @@ class Exchange(Protocol):
         ...
 
     def session_headers_for(self, url: str) -> Mapping[str, str]:
-        """Return the headers that the session adds to a request to a URL, cookies included."""
+        """Return what the session adds to a request to a URL: headers, cookies, a netrc entry."""
         ...
 
     def get(
@@ -189,15 +189,20 @@ class SessionExchange:
 
     def session_headers_for(self, url: str) -> Mapping[str, str]:
         """See `Exchange.session_headers_for`."""
+        headers = dict(self.session_headers)
         try:
-            cookies = self._session.cookie_jar.filter_cookies(URL(url, encoded=True))
+            target = URL(url, encoded=True)
+            cookies = self._session.cookie_jar.filter_cookies(target)
         except ValueError:
             # A host that cannot be looked up; the request will fail.
-            return self.session_headers
-        if not cookies:
-            return self.session_headers
-        sent = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
-        return {**self.session_headers, "Cookie": sent}
+            return headers
+        if cookies:
+            sent = "; ".join(f"{name}={morsel.value}" for name, morsel in cookies.items())
+            headers["Cookie"] = sent
+        if self._session.trust_env and (login := netrc_login(target.host or "")):
+            # For requests without this header.
+            headers["Authorization"] = basic_authorization(*login)
+        return headers
 
     async def get(
         self,

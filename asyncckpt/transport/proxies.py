@@ -13,7 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import attrs
 from yarl import URL
 
-__all__ = ["Proxy", "netrc_login", "proxy_for"]
+__all__ = ["Proxy", "basic_authorization", "netrc_login", "proxy_for"]
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -48,7 +48,8 @@ def proxy_for(url: URL) -> Proxy | None:
         return None
     login = (proxy.user or "", proxy.password or "") if proxy.user or proxy.password else None
     login = login or netrc_login(proxy.host)
-    return Proxy(proxy.with_user(None), _basic(*login) if login else _NO_HEADERS)
+    headers = {"Proxy-Authorization": basic_authorization(*login)} if login else _NO_HEADERS
+    return Proxy(proxy.with_user(None), headers)
 
 
 def netrc_login(host: str) -> tuple[str, str] | None:
@@ -64,7 +65,6 @@ def netrc_login(host: str) -> tuple[str, str] | None:
     return login or account or "", password or ""
 
 
-def _basic(user: str, password: str) -> Mapping[str, str]:
-    """Return the header for Basic authentication at a proxy (RFC 7617)."""
-    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return {"Proxy-Authorization": f"Basic {encoded}"}
+def basic_authorization(user: str, password: str) -> str:
+    """Return the value of a header for Basic authentication (RFC 7617)."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
