@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asyncckpt import FineTuningJob
-from asyncckpt.records.codec import TruncatedBodyError, Decoder, MismatchError
+from asyncckpt.records.codec import Decoder, MismatchError, TruncatedBodyError
 
 from support.records import CHECKPOINT, JOB, assert_holds, page_decoder, page_of
 from support.strategies import JSON, checkpoints, pages, thorough, values
