@@ -21,6 +21,7 @@ from asyncckpt.testing import Sandbox, faults
 from support import clock
 from support.listing import list_ids, served_ids
 from support.secrets import KEY
+from support.turns import until
 
 
 async def test_all_settings_can_come_from_the_environment(
@@ -271,3 +272,34 @@ def test_no_frame_shows_the_key_of_a_client_that_cannot_be_created(
         _, *frames = traceback.walk_tb(caught.value.__traceback__)
         assert frames
         assert KEY not in repr([frame.f_locals for frame, _ in frames])
+
+
+@pytest.mark.parametrize("header", ["Authorization", "api-key"])
+async def test_two_keys_are_rejected(header: str) -> None:
+    headers = {header: "other"}
+    with pytest.raises(ValueError, match="^there are two keys: "):
+        AsyncClient(api_key="sk-1", default_headers=headers)
+    async with AsyncClient(api_key="sk-1") as client:
+        with pytest.raises(ValueError, match="^there are two keys: "):
+            client.with_options(api_key="sk-2", default_headers=headers)
+
+
+async def test_with_options_changes_how_far_ahead_pages_are_fetched(
+    sandbox: Sandbox, leaks: None
+) -> None:
+    async with sandbox.client(prefetch=0) as client:
+        with pytest.raises(ValueError, match="^prefetch must be at least 0, not -1$"):
+            client.with_options(prefetch=-1)
+        ahead = client.with_options(prefetch=1)
+        for changed, requests in ((client, 1), (ahead, 2)):
+            before = sandbox.stats.requests
+            async with changed.fine_tuning.jobs.checkpoints.list(sandbox.job_ids[0]) as pager:
+                async for _ in pager:
+                    break
+                await until(lambda: sandbox.stats.requests - before >= requests)  # noqa: B023
+            assert sandbox.stats.requests - before == requests
+
+
+def test_a_client_whose_creation_failed_can_be_shown() -> None:
+    # As error reports do with the variables of frames.
+    assert repr(AsyncClient.__new__(AsyncClient)) == "<AsyncClient that was not created>"

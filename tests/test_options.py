@@ -1,13 +1,14 @@
 """What a caller may set, checked where it is given."""
 
 import copy
+import inspect
 import math
 import pickle
 from typing import Any
 
 import pytest
 
-from asyncckpt import NOT_GIVEN, Timeout, omit
+from asyncckpt import NOT_GIVEN, CallOptions, Timeout, omit
 from asyncckpt.options import (
     DEFAULT_TIMEOUT,
     RequestOptions,
@@ -15,6 +16,7 @@ from asyncckpt.options import (
     check_cursor,
     check_number,
     given,
+    show_call_options,
 )
 
 NO_NUMBERS = [True, "5", [5], 5j]
@@ -103,6 +105,22 @@ class TestRequestOptions:
         options = self.options(max_retries=0, max_wait=0.001, max_body_bytes=1)
         assert (options.max_retries, options.max_wait, options.max_body_bytes) == (0, 0.001, 1)
 
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ({"timeout": 3}, {"timeout": Timeout.of(3)}),
+            ({"timeout": None}, {"timeout": Timeout.of(None)}),
+            ({"max_retries": 0}, {"max_retries": 0}),
+            ({"max_wait": 2.5}, {"max_wait": 2.5}),
+            ({"timeout": NOT_GIVEN, "max_retries": None, "max_wait": None}, {}),
+            ({"timeout": omit}, {}),
+        ],
+    )
+    def test_only_what_is_given_is_changed(
+        self, changes: dict[str, Any], expected: dict[str, Any]
+    ) -> None:
+        assert self.options().changed(**changes) == self.options(**expected)
+
     def test_show_neither_headers_nor_query(self) -> None:
         assert "sk-hidden" not in repr(self.options())
 
@@ -138,3 +156,12 @@ def test_a_value_that_is_left_out_shows_as_its_name_and_is_false(value: Any, sho
     assert pickle.loads(pickle.dumps(value)) is value
     assert given(value) is None
     assert given(5) == 5
+
+
+def test_a_method_without_a_docstring_shows_the_options_in_its_signature() -> None:
+    # As every method is under `python -OO`.
+    def method(job: str, **options: Any) -> None: ...
+
+    shown = inspect.signature(show_call_options(method))
+    assert [*shown.parameters] == ["job", *CallOptions.__annotations__]
+    assert method.__doc__ is None

@@ -36,7 +36,8 @@ def parse_base_url(base_url: object) -> tuple[str, dict[str, str]]:
         raise ValueError("base_url has an invalid host or port") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("base_url must be an http(s) URL with a host: https://api.openai.com/v1")
-    if parts.username is not None or parts.password is not None:
+    # Empty if there is only a password.
+    if parts.username is not None:
         raise ValueError(
             "base_url must not contain credentials; use api_key or default_headers instead"
         )

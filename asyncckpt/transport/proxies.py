@@ -28,7 +28,7 @@ class Proxy:
     """
 
     url: URL
-    headers: Mapping[str, str] = attrs.field(default=_NO_HEADERS, repr=False)
+    headers: Mapping[str, str] = attrs.field(repr=False)
 
 
 def proxy_for(url: URL) -> Proxy | None:

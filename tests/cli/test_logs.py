@@ -55,6 +55,18 @@ def test_control_characters_in_a_message_are_escaped(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.endswith("INFO a\\x1b[2J\\nb\n")
 
 
+def test_a_message_that_cannot_be_formatted_does_not_stop_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The handlers of pytest let such a message fail the test.
+    monkeypatch.setattr(LOG, "propagate", False)
+    notes = Notes()
+    with logged(notes, verbose=False):
+        LOG.warning("slower than %d", "five")
+    assert notes.messages == []
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
 def test_the_logger_is_left_as_it_was() -> None:
     before = LOG.level, list(LOG.handlers)
     with logged(Notes(), verbose=True):

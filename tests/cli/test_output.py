@@ -224,3 +224,8 @@ def test_a_job_id_is_shown_as_it_is_in_a_table() -> None:
     job = "[bold]:smile: http://localhost 3.5 'text'"
     checkpoint = attrs.evolve(DISTINCT, fine_tuning_job_id=job)
     assert rows_of(checkpoint, "table").splitlines()[0] == job
+
+
+def test_the_escapes_are_only_for_writing() -> None:
+    with pytest.raises(UnicodeDecodeError):
+        b"\xff".decode("ascii", errors="asyncckpt.json")

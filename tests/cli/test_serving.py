@@ -50,6 +50,16 @@ def test_it_can_limit_the_rate(
     assert refused.err.startswith("asyncckpt: 429: ")
 
 
+def test_without_jobs_it_suggests_no_command() -> None:
+    with start("sandbox", "--jobs", "0") as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        ran = end(process)
+    assert lines[0].startswith("# A sandbox with 0 jobs.")
+    assert (ran.code, ran.out) == (0, "")
+
+
 def test_a_port_in_use_is_1(served: Sandbox, run: Run) -> None:
     port = served.base_url.rpartition(":")[2].partition("/")[0]
     ran = run("sandbox", "--port", port)

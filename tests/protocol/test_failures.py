@@ -194,3 +194,7 @@ class TestValidationError:
 
     def test_without_a_content_type(self) -> None:
         assert "content type is none" in str(validation_error(answer(), "nothing", "$"))
+
+    def test_the_message_quotes_the_first_120_characters_of_the_body(self) -> None:
+        error = validation_error(answer(content=b"x" * 200), "nothing", "$")
+        assert str(error).endswith(f"; body begins {'x' * 120!r}")

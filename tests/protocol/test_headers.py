@@ -35,6 +35,15 @@ class TestHeadersAndKeys:
             check_headers("extra_headers", dict([pair]))
         assert "hidden" not in str(caught.value)
 
+    @pytest.mark.parametrize("header", ["Connection", "content-length", "TE", "Upgrade"])
+    def test_headers_of_the_connection_cannot_be_set(self, header: str) -> None:
+        with pytest.raises(ValueError, match=f"^extra_headers: {header} is the connection's own"):
+            check_headers("extra_headers", {header: "x"})
+
+    def test_headers_that_are_not_a_mapping(self) -> None:
+        with pytest.raises(TypeError, match="^extra_headers must be a mapping of strings, not "):
+            check_headers("extra_headers", [("X-Key", "sk-hidden")])  # type: ignore[arg-type]
+
     def test_merged_headers_ignore_case(self) -> None:
         merged = merge_headers({"Accept": "a", "X-One": "1"}, {"ACCEPT": "b", "x-two": "2"})
         assert merged == {"ACCEPT": "b", "X-One": "1", "x-two": "2"}
@@ -42,10 +51,27 @@ class TestHeadersAndKeys:
     def test_query_parameters_are_checked(self) -> None:
         assert check_query("extra_query", {"a": ""}) == {"a": ""}
         assert check_query("extra_query", None) == {}
-        for pair in ((5, "a"), ("a", {5: "b"}), ("a", b"sk-hidden"), ("a", [object()])):
-            with pytest.raises(TypeError, match="^extra_query: ") as caught:
+        for pair in ((5, "a"), ("a", {5: "b"})):
+            with pytest.raises(TypeError, match="^extra_query: names must be strings, not int$"):
+                check_query("extra_query", dict([pair]))
+        for pair in (("a", b"sk-hidden"), ("a", [object()])):
+            with pytest.raises(TypeError, match="^extra_query: 'a.*' cannot be sent as") as caught:
                 check_query("extra_query", dict([pair]))
             assert "hidden" not in str(caught.value)
+
+    def test_query_parameters_that_are_not_a_mapping(self) -> None:
+        with pytest.raises(TypeError, match="^extra_query must be a mapping, not list$"):
+            check_query("extra_query", [("a", "b")])  # type: ignore[arg-type]
+
+    def test_the_cursor_is_not_a_query_parameter_to_set(self) -> None:
+        with pytest.raises(ValueError, match="^extra_query must not have 'after'"):
+            check_query("extra_query", {"after": "ftckpt_1"})
+
+    def test_a_lone_surrogate_in_the_query_is_not_shown(self) -> None:
+        with pytest.raises(ValueError, match="^extra_query has a lone surrogate") as caught:
+            check_query("extra_query", {"token": "sk-hidden\ud800"})
+        assert "hidden" not in str(caught.value)
+        assert caught.value.__suppress_context__
 
     def test_keys(self) -> None:
         for key in ("sk-proj_A.b/c+d=!~", "k", "My API Key"):

@@ -41,6 +41,12 @@ class TestRedirects:
             redirect = redirect_of(self.URL, status, {"location": location})
             assert redirect == Redirect(url, same_origin)
 
+    @pytest.mark.parametrize(("port", "same_origin"), [("", True), (":80", True), (":81", False)])
+    def test_port_80_is_the_default_of_http(self, port: str, same_origin: bool) -> None:
+        redirect = redirect_of("http://h.test/", 307, {"location": f"http://h.test{port}/x"})
+        assert redirect is not None
+        assert redirect.same_origin == same_origin
+
     @pytest.mark.parametrize("status", [200, 201, 300, 304, 305, 306, 400, 404, 500])
     def test_other_statuses_are_none(self, status: int) -> None:
         assert redirect_of(self.URL, status, {"location": "/x"}) is None

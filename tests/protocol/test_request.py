@@ -94,6 +94,14 @@ class TestBaseUrl:
         assert "hunter2" not in str(caught.value)
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
+    def test_that_is_empty_is_called_empty(self) -> None:
+        with pytest.raises(ValueError, match="^base_url is empty"):
+            parse_base_url("")
+
+    def test_does_not_set_the_cursor(self) -> None:
+        with pytest.raises(ValueError, match="^base_url must not have 'after'"):
+            parse_base_url("https://api.openai.com/v1?after=ftckpt_1")
+
     @thorough
     @given(st.text(max_size=30) | st.text("htps:/@[].?#&%1a", max_size=20).map("http://".__add__))
     def test_any_text_is_valid_or_raises_value_error(self, given: str) -> None:

@@ -57,6 +57,12 @@ class TestMask:
         assert mask(b"der Schl%C3%BCssel-1", ["Schlüssel-1"]) == b"der ***"
         assert mask(b"der Schl&uuml;ssel-1", ["Schlüssel-1"]) == b"der ***"
         assert mask(b"ein \\ud83d\\ude00chluessel", ["\U0001f600chluessel"]) == b"ein ***"
+        assert mask(rb"\ud800\udc00chluessel", ["\U00010000chluessel"]) == b"***"
+
+    @pytest.mark.parametrize("form", [b"&#x10ffff;", b"&#1114111;", b"%F4%8F%BF%BF"])
+    def test_the_last_character_of_unicode(self, form: bytes) -> None:
+        assert mask(form + b"-secret", ["\U0010ffff-secret"]) == b"***"
+        assert mask(b"&#x110000;", ["\U0010ffff-secret"]) == b"&#x110000;"
 
     @pytest.mark.parametrize("form", [b"abc/def+1234", rb"abc\/def+1234", b"abc%2Fdef%2B1234"])
     def test_secrets_as_json_and_urls_write_them(self, form: bytes) -> None:

@@ -178,6 +178,22 @@ class TestHostileNames:
         # A page, its checkpoints and their metrics; at first, and each time that names are learned.
         assert built <= 3 * 7
 
+    def test_are_learned_less_and_less_often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        built_for: list[int] = []
+        define, page = msgspec.defstruct, 0
+
+        def note(*args: Any, **options: Any) -> Any:
+            if page not in built_for:
+                built_for.append(page)
+            return define(*args, **options)
+
+        monkeypatch.setattr(msgspec, "defstruct", note)
+        decoder = page_decoder()
+        for page in range(300):
+            decoder.decode(page_of({**CHECKPOINT, f"new_{page}": page}))
+        # Learned from the pages before these: from the first, and after 8, 32 and 128 more.
+        assert built_for == [0, 1, 9, 41, 169, 297]
+
     @pytest.mark.parametrize("kind", HOSTILE)
     def test_cost_few_steps(self, kind: str) -> None:
         decoder = page_decoder()

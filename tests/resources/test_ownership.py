@@ -116,6 +116,14 @@ async def test_the_error_is_bounded_and_printable() -> None:
         assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(("length", "shown"), [(100, "b" * 100), (101, "b" * 100 + "\\u2026")])
+async def test_a_hundred_characters_of_an_id_are_shown(length: int, shown: str) -> None:
+    async with answering(answers("a", "b" * length)) as server:
+        with pytest.raises(APIResponseValidationError, match=r"got '(.*?)'") as caught:
+            await jobs_named("list", server)
+        assert f"Expected job 'ftjob-mine', got '{shown}'" in str(caught.value)
+
+
 async def test_pages_after_the_first_are_checked_too() -> None:
     def answer(target: str) -> tuple[int, Any]:
         name = "ftjob-x" if "after=" in target else "ftjob-mine"

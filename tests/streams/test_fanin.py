@@ -49,6 +49,17 @@ async def test_every_record_comes_once_and_each_job_in_order(
     assert sandbox.stats.max_in_flight <= concurrency
 
 
+async def test_records_come_as_they_arrive_unless_an_order_is_wanted(
+    sandbox: Sandbox, client: AsyncClient
+) -> None:
+    slow, quick = sandbox.job_ids[:2]
+    sandbox.inject(faults.Hang(), path=slow)
+    async with many(client, [slow, quick], concurrency=2) as stream:
+        async for checkpoint in stream:
+            assert checkpoint.fine_tuning_job_id == quick
+            break
+
+
 @BOTH
 @pytest.mark.parametrize(
     "form", ["tuple", "dict keys", "iterator", "generator", "async generator", "records", "pager"]

@@ -59,3 +59,12 @@ def test_without_validation_there_are_no_validation_metrics() -> None:
     for record in box.checkpoints_of(job):
         assert record["metrics"].keys() == {"step", "train_loss", "train_mean_token_accuracy"}
     assert box.jobs[0]["validation_file"] is None
+
+
+def test_checkpoints_compare_and_show_without_their_records() -> None:
+    box = Sandbox(jobs=1, checkpoints=3)
+    records = box.checkpoints_of(box.job_ids[0])
+    assert records == list(records)
+    assert records != list(records)[1:]
+    assert records != 3
+    assert repr(records) == f"<Checkpoints of {box.job_ids[0]}: 3>"

@@ -77,6 +77,7 @@ async def test_requests_are_recorded_without_secrets(box: Sandbox, browser: Brow
 async def test_latency_comes_before_every_response(latency: float | tuple[float, float]) -> None:
     loop = asyncio.get_running_loop()
     async with Sandbox(jobs=1, latency=latency) as box, aiohttp.ClientSession() as session:
+        assert box.latency == latency
         start = loop.time()
         await Browser(box, session).page()
         assert loop.time() - start > 0.018

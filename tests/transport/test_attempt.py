@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from asyncckpt import APIConnectionError, APIError, APITimeoutError, InternalServerError, Timeout
+from asyncckpt import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    APITimeoutError,
+    InternalServerError,
+    Request,
+    Timeout,
+)
 from asyncckpt.protocol.headers import PUBLIC_HEADERS
 from asyncckpt.transport.attempt import Attempt, Call, make_attempt
 
@@ -24,6 +32,12 @@ def redirect(location: str, status: int = 307) -> Any:
     return response(status, location=location)
 
 
+def test_a_call_shows_neither_its_url_nor_its_account() -> None:
+    shown = repr(call(url=f"{URL}?token=sk-hidden"))
+    assert "sk-hidden" not in shown
+    assert "Account" not in shown
+
+
 def test_a_success() -> None:
     page = response(200, b"page")
     attempt = run(ScriptedExchange([page]), call())
@@ -37,6 +51,19 @@ def test_a_status_that_is_an_error() -> None:
     assert isinstance(attempt.outcome, InternalServerError)
     assert attempt.outcome.response.content == b"no ***"
     assert attempt.response is failed
+
+
+@pytest.mark.parametrize("status", [199, 300, 304, 399])
+def test_only_2xx_is_a_success(status: int) -> None:
+    attempt = run(ScriptedExchange([response(status)]), call())
+    assert isinstance(attempt.outcome, APIStatusError)
+    assert attempt.outcome.status_code == status
+
+
+@pytest.mark.parametrize("status", [200, 299])
+def test_every_2xx_is_a_success(status: int) -> None:
+    page = response(status)
+    assert run(ScriptedExchange([page]), call()).outcome is page
 
 
 def test_no_response() -> None:
@@ -61,6 +88,8 @@ def test_no_response() -> None:
 def test_whatever_goes_wrong_is_an_api_error(error: Exception) -> None:
     attempt = run(ScriptedExchange([error]), call())
     assert isinstance(attempt.outcome, APIError)
+    assert type(error).__name__ in str(attempt.outcome)
+    assert attempt.outcome.request == Request("GET", URL)
     assert attempt.response is None
 
 

@@ -171,3 +171,20 @@ async def test_a_key_is_never_shown() -> None:
     for credentials in (Credentials("sk-hidden"), Credentials(Vault("sk-hidden"))):
         await current(credentials)
         assert "sk-hidden" not in f"{credentials} {credentials!r}"
+
+
+async def test_a_key_is_compared_with_the_one_before_it() -> None:
+    credentials = Credentials(Vault("sk-first", "sk-second", "sk-second", "sk-first"))
+    await current(credentials)
+    assert await credentials.renew(credentials.version)
+    assert not await credentials.renew(credentials.version)
+    assert await credentials.renew(credentials.version)
+    assert await current(credentials) == "sk-first"
+
+
+async def test_the_latest_eight_keys_are_kept_to_be_redacted() -> None:
+    keys = [f"sk-key-{number}" for number in range(10)]
+    credentials = Credentials(Vault(*keys))
+    for _ in keys:
+        await credentials.renew(credentials.version)
+    assert credentials.secrets == tuple(keys[-8:])

@@ -14,6 +14,8 @@ from asyncckpt.testing.limiters import TokenBucket
 from asyncckpt.transport.gate import Gate
 from asyncckpt.transport.pacer import Pacer
 
+from support import clock
+
 
 class Hand(Pacer):
     """A pacer whose delay the test sets."""
@@ -50,6 +52,24 @@ async def test_an_open_gate_is_passed_without_a_suspension() -> None:
         entering.send(None)
     gate.lost(stopped.value.value)
     assert gate.pacer.in_flight == 0
+
+
+@pytest.mark.parametrize("end", ["accepted", "refused", "lost"])
+def test_a_request_is_timed_from_its_entry_to_its_end(end: str) -> None:
+    gate = Gate(Pacer())
+
+    async def main() -> None:
+        # Also one that is sent at the moment at which the gate first meets the loop.
+        for _ in range(2):
+            ticket = await gate.enter()
+            assert ticket == asyncio.get_running_loop().time()
+            assert gate.pacer.in_flight == 1
+            await asyncio.sleep(0.5)
+            getattr(gate, end)(ticket)
+            assert gate.pacer.in_flight == 0
+
+    clock.run(main(), monotonic=("asyncckpt.transport.gate.monotonic",))
+    assert gate.pacer.round_trip == (0.5 if end == "accepted" else 0.0)
 
 
 async def test_those_who_wait_are_let_in_in_their_order() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -256,3 +257,28 @@ def test_a_key_of_its_own_equals_only_itself() -> None:
     assert "".join(first) == "x.test"
     assert first != second
     assert len({first, second}) == 2
+
+
+def test_a_system_without_poll_finds_no_unread_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("select.poll", raising=False)
+    near, far = socket.socketpair()
+    with near, far:
+        far.send(b"unread")
+        unread = pool.Unread()
+        unread.add(near.fileno())
+        assert unread.found() == []
+        unread.discard(near.fileno())
+
+
+def test_sockets_with_unread_bytes_are_found_while_they_are_watched() -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        unread = pool.Unread()
+        unread.add(near.fileno())
+        unread.add(-1)
+        assert unread.found() == []
+        far.send(b"unread")
+        assert [fd for fd, _ in unread.found()] == [near.fileno()]
+        unread.discard(-1)
+        unread.discard(near.fileno())
+        assert unread.found() == []

@@ -32,6 +32,7 @@ def test_no_proxy() -> None:
         ("http://proxy.test:3128", "http://proxy.test:3128", {}),
         ("http://us:pass@proxy.test:3128", "http://proxy.test:3128", basic("us:pass")),
         ("http://us@proxy.test", "http://proxy.test", basic("us:")),
+        ("http://:pass@proxy.test", "http://proxy.test", basic(":pass")),
         ("http://%C3%BC:p%40ss%3A@proxy.test", "http://proxy.test", basic("ü:p@ss:")),
     ],
 )

@@ -21,7 +21,7 @@ def test_retries_take_tokens_and_successes_return_them() -> None:
 
 def test_a_retry_that_cannot_be_paid_for_takes_nothing() -> None:
     budget = RetryBudget(9)
-    assert not budget.acquire(RetryBudget.TIMEOUT_RETRY_COST)
+    assert budget.acquire(RetryBudget.TIMEOUT_RETRY_COST) is False
     assert budget.available == 9
 
 

@@ -211,6 +211,27 @@ def test_a_turn_that_does_not_come_within_max_wait() -> None:
     assert "waited 5.0 s for its turn" in str(error)
 
 
+def test_the_wait_for_a_turn_and_the_waits_before_share_max_wait() -> None:
+    made = call(pacer=Pacer(max_requests_per_second=0.05), max_wait=10)
+    exchange = ScriptedExchange([response(500, retry_after="6"), response(200, b"page")])
+    # The next turn comes after 20 s, but only 4 s are left.
+    error = run(exchange, made)
+    assert isinstance(error, APITimeoutError)
+    assert "waited 10.0 s for its turn" in str(error)
+    assert made.counts.waited == pytest.approx(10)
+
+
+def test_a_retry_without_a_delay_is_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    called: list[None] = []
+    exchange, made = ScriptedExchange([response(500), response(200, b"page")]), call()
+    assert run(exchange, made, on_wire=lambda: called.append(None)) == "page"
+    assert pauses(exchange) == [0.0]
+    assert made.counts.waited == 0.0
+    # Once for each request; it does not wait between them.
+    assert len(called) == 2
+
+
 def test_the_retry_budget_bounds_the_retries_of_all_calls() -> None:
     made = call(retry_budget=12)
     error = run(ScriptedExchange([response(500)]), made)
@@ -380,3 +401,18 @@ def test_retries_and_waits_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
     assert "InternalServerError (500): retry 1 of 6 in 0.25 s" in lines
     assert "RateLimitError (429): waiting 3.00 s" in lines
+
+
+def test_a_refused_request_waits_longer_each_time_until_another_response_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused = response(429, retry_after="0.1")
+    script = [*[refused] * 4, response(500), refused, response(200, b"page")]
+    with caplog.at_level(logging.INFO, logger="asyncckpt"):
+        run(ScriptedExchange(script), call())
+    waits = [
+        record.getMessage().removeprefix("RateLimitError (429): waiting ")
+        for record in caplog.records
+        if record.getMessage().startswith("RateLimitError")
+    ]
+    assert waits == ["0.10 s", "0.10 s", "0.20 s", "0.40 s", "0.10 s"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from asyncckpt import AsyncClient
 from asyncckpt.testing import Sandbox, faults
-from asyncckpt.transport.session import SessionManager
+from asyncckpt.transport.session import SessionManager, check_session
 
 from support.turns import until
 
@@ -57,6 +58,25 @@ async def test_closing_cancels_what_a_lease_awaits(leaks: None) -> None:
     assert not task.cancelling()
 
 
+async def test_a_failure_while_it_closes_comes_before_the_closing(leaks: None) -> None:
+    session = manager()
+    waiting = asyncio.Event()
+
+    async def use() -> None:
+        async with session.lease():
+            waiting.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise LookupError("could not clean up")
+
+    task = asyncio.create_task(use())
+    await waiting.wait()
+    await session.aclose()
+    with pytest.raises(LookupError, match="clean up"):
+        await task
+
+
 async def test_a_cancellation_by_the_caller_stays_one(leaks: None) -> None:
     session = manager()
     waiting = asyncio.Event()
@@ -72,6 +92,17 @@ async def test_a_cancellation_by_the_caller_stays_one(leaks: None) -> None:
     await session.aclose()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_closing_leaves_nothing_for_the_event_loop_to_finish(leaks: None) -> None:
+    session = manager()
+    async with session.lease():
+        pass
+    before = asyncio.all_tasks()
+    await session.aclose()
+    # A generator that is dropped unfinished is closed by a task of the loop.
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_task_can_close_the_session_that_it_uses(leaks: None) -> None:
@@ -104,6 +135,19 @@ async def test_closing_with_a_lent_session_ends_the_requests_and_keeps_the_sessi
             with pytest.raises(RuntimeError, match="this client is closed"):
                 await task
         assert not lent.closed
+
+
+async def test_an_own_session_has_the_limit_and_keeps_no_cookies(leaks: None) -> None:
+    async with Sandbox(jobs=1, host="localhost") as box:
+        box.inject(faults.Status(500, headers={"Set-Cookie": "visit=1"}))
+        async with box.client(trust_env=True, max_retries=1) as client:
+            await client.fine_tuning.jobs.list()
+        assert [request.headers.get("cookie") for request in box.requests] == [None, None]
+    session = manager()
+    connector = (await session.enter_loop()).session.connector
+    assert connector is not None
+    assert connector.limit == 7
+    await session.aclose()
 
 
 async def test_the_connection_limit_is_that_of_the_connector(leaks: None) -> None:
@@ -184,3 +228,42 @@ class TestLoopsThatEnd:
                 asyncio.get_running_loop().kept = [client, generator]  # type: ignore[attr-defined]
 
         assert self.logged(main) == []
+
+
+class TestArguments:
+    def test_a_session_of_another_library(self) -> None:
+        with pytest.raises(TypeError, match="^session must be an aiohttp.ClientSession, not str$"):
+            check_session("session", True, [])
+
+    @pytest.mark.parametrize("value", [None, "cert.pem", 1])
+    def test_tls_that_is_not_a_context(self, value: object) -> None:
+        with pytest.raises(TypeError, match="^ssl must be an ssl.SSLContext, True or False, not "):
+            check_session(None, value, [])
+
+    def test_traces_that_are_not_aiohttps(self) -> None:
+        with pytest.raises(TypeError, match="^trace_configs must be aiohttp.TraceConfig objects"):
+            check_session(None, True, [aiohttp.TraceConfig(), "trace"])
+
+    async def test_what_aiohttp_takes(self) -> None:
+        async with aiohttp.ClientSession() as session:
+            check_session(session, True, [])
+        check_session(None, ssl.create_default_context(), [aiohttp.TraceConfig()])
+
+
+async def test_only_a_task_can_send_a_request(leaks: None) -> None:
+    session = manager()
+    async with session.lease():
+        pass
+    raised: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    def enter_without_a_task() -> None:
+        entering = session.lease().__aenter__()
+        try:
+            entering.send(None)
+        except BaseException as error:
+            raised.set_result(error)
+
+    asyncio.get_running_loop().call_soon(enter_without_a_task)
+    with pytest.raises(RuntimeError, match="^requests are sent from tasks only$"):
+        raise await raised
+    await session.aclose()

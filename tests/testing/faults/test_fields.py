@@ -36,6 +36,9 @@ async def test_faults_do_not_change_responses_they_do_not_apply_to(
         ),
         ("data.*.colour", "blue", lambda page: all(r["colour"] == "blue" for r in page["data"])),
         ("data.99", 1, lambda page: len(page["data"]) == 10),
+        ("data.0.*.colour", "blue", lambda page: page["data"][0]["metrics"]["colour"] == "blue"),
+        ("has_more.first", 1, lambda page: page["has_more"] is True),
+        ("data.*.metrics.step.first", 1, lambda page: page["data"][0]["metrics"]["step"] > 0),
     ],
 )
 async def test_a_field_is_set(
