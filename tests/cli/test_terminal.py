@@ -54,7 +54,7 @@ def test_no_format_lets_a_control_character_through(
 def test_errors_of_a_server_are_escaped(served: Sandbox, run: Run) -> None:
     hostile = "".join(HOSTILE)
     body = {"error": {"message": f"no{hostile}", "type": "x", "param": None, "code": None}}
-    served.inject(faults.Status(400, body=body))
+    served.inject(faults.Status(403, body=body))
     ran = run("list", served.job_ids[0])
     assert ran.code == 1
     assert ran.err.count("\n") == 1

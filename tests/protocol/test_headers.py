@@ -37,7 +37,7 @@ class TestHeadersAndKeys:
 
     @pytest.mark.parametrize("header", ["Connection", "content-length", "TE", "Upgrade"])
     def test_headers_of_the_connection_cannot_be_set(self, header: str) -> None:
-        with pytest.raises(ValueError, match=f"^extra_headers: {header} is the connection's own"):
+        with pytest.raises(ValueError, match=f"^extra_headers: {header} cannot be set"):
             check_headers("extra_headers", {header: "x"})
 
     def test_headers_that_are_not_a_mapping(self) -> None:
@@ -68,7 +68,7 @@ class TestHeadersAndKeys:
             check_query("extra_query", {"after": "ftckpt_1"})
 
     def test_a_lone_surrogate_in_the_query_is_not_shown(self) -> None:
-        with pytest.raises(ValueError, match="^extra_query has a lone surrogate") as caught:
+        with pytest.raises(ValueError, match="^extra_query contains a lone surrogate") as caught:
             check_query("extra_query", {"token": "sk-hidden\ud800"})
         assert "hidden" not in str(caught.value)
         assert caught.value.__suppress_context__

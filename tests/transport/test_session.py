@@ -264,6 +264,6 @@ async def test_only_a_task_can_send_a_request(leaks: None) -> None:
             raised.set_result(error)
 
     asyncio.get_running_loop().call_soon(enter_without_a_task)
-    with pytest.raises(RuntimeError, match="^requests are sent from tasks only$"):
+    with pytest.raises(RuntimeError, match="^requests can only be sent from asyncio tasks$"):
         raise await raised
     await session.aclose()
