@@ -443,7 +443,7 @@ class Pool:
                 while True:
                     head, content = await handler.read()
                     # 101 is final: nothing else follows it (RFC 9110, section 15.2.2).
-                    if head.code >= 200 or head.code == 101:
+                    if not 100 <= head.code < 200 or head.code == 101:
                         parser = cast("_Parser", handler._parser)
                         return Reply(
                             head.code, head.headers, content, connection, watch, parser, not fresh

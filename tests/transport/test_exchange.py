@@ -455,6 +455,11 @@ async def test_responses_of_others_on_a_lent_session() -> None:
 # Informational responses.
 
 
+async def test_status_000_is_not_informational(watching: Opened) -> None:
+    async with serving(sends(response(b"", status="000 X"))) as server:
+        assert (await watching.get(f"{server.url}/a", timeout=Timeout(total=5))).status_code == 0
+
+
 async def test_informational_responses_are_skipped(watching: Opened) -> None:
     informational = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * MAX_INFORMATIONAL
     async with serving(sends(informational, response(b"a"))) as server:
