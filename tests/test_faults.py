@@ -1014,6 +1014,46 @@ async def test_an_error_that_repeats_the_key(
     assert not {spelled, KEY} & {*kept.headers.values(), kept.text}
 
 
+NAMING_A_JOB = {
+    "id": "c",
+    "created_at": 1,
+    "fine_tuned_model_checkpoint": "m",
+    "fine_tuning_job_id": KEY,
+    "metrics": {},
+    "step_number": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [([], PaginationError), ([NAMING_A_JOB], APIResponseValidationError)],
+    ids=["cursor", "job"],
+)
+async def test_a_page_that_repeats_the_key(
+    data: list[Any], kind: type[APIError], sandbox: Sandbox, connect: Connect
+) -> None:
+    number = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal number
+        await path_of(reader)
+        number += 1
+        body = {"object": "list", "data": data, "has_more": True, "last_id": f"c-{KEY}"}
+        # Another job each time: what a server says twice is true.
+        content = json.dumps(body).replace(f'"{KEY}"', f'"{KEY}-{number}"')
+        writer.write(response(content.encode()))
+
+    async with (
+        serving(talk) as server,
+        connect(base_url=f"{server.url}/v1", api_key=KEY) as client,
+    ):
+        error = (await read(client, sandbox.job_ids[0])).error
+    assert type(error) is kind
+    assert error.request is not None
+    shown = [str(error), repr(error), error.request.url, repr(vars(error))]
+    assert not [text for text in shown if KEY in text]
+
+
 @shows("unprintable-error")
 @pytest.mark.parametrize("text", ["\x1b[2J\x07 a\r\nb\u202e", "x" * (1 << 20)])
 async def test_an_error_with_an_unprintable_body(

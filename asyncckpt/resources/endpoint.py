@@ -23,13 +23,14 @@ from asyncckpt.options import (
 )
 from asyncckpt.protocol.headers import check_headers, merge_headers, without_headers
 from asyncckpt.protocol.request import QueryValue, check_query, encode_query, with_after
+from asyncckpt.protocol.secrets import mask_text
 from asyncckpt.records.base import HasId
 from asyncckpt.records.codec import ListDecoder
 from asyncckpt.resources.ownership import foreign_jobs, send_for_job
 from asyncckpt.streams.page import LazyRecords, OnWire, Page, ignore
 from asyncckpt.streams.pager import Pager
 from asyncckpt.transport.account import Account
-from asyncckpt.transport.attempt import Call
+from asyncckpt.transport.attempt import Call, secrets_of
 
 if TYPE_CHECKING:
     from asyncckpt.transport.session import SessionManager
@@ -268,8 +269,12 @@ class ListFetch(Generic[RecordT]):
             body.extra,
             response=response,
             fetch=self._after,
+            mask=self._masked,
         )
         return page, foreign_jobs(self._job_id, body.data)
+
+    def _masked(self, text: str) -> str:
+        return mask_text(text, secrets_of(self._call))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a page cannot be pickled, because it refers to its client: pickle .data")

@@ -129,6 +129,7 @@ class Page(Generic[RecordT]):
         extra: Fields of the page that this class does not define.
         response: The HTTP response.
         fetch: Fetches the page after a cursor.
+        mask: Masks secrets in a text that the server sent, for errors.
     """
 
     __match_args__ = ("data", "has_more", "first_id", "last_id", "object", "extra")
@@ -141,6 +142,7 @@ class Page(Generic[RecordT]):
     extra: Extra = NO_EXTRA
     response: Response = attrs.field(kw_only=True)
     fetch: Callable[[str], Awaitable[Page[RecordT]]] = attrs.field(kw_only=True)
+    mask: Callable[[str], str] = attrs.field(default=str, kw_only=True)
 
     @property
     def data(self) -> list[RecordT]:
@@ -179,7 +181,7 @@ class Page(Generic[RecordT]):
             return None
         cursor = self._cursor()
         if cursor is None:
-            raise _no_cursor(self.response.request)
+            raise _no_cursor(self)
         return cursor
 
     def _is_last(self) -> bool:
@@ -208,7 +210,7 @@ class Page(Generic[RecordT]):
             raise RuntimeError("there is no page after this one; call page.has_next_page() first")
         following = await self.fetch(cursor)
         if following._cursor() == cursor and not following._is_last():
-            raise _repeated_cursor(cursor, following.response.request)
+            raise _repeated_cursor(cursor, following)
         return following
 
     async def iter_pages(self) -> AsyncGenerator[Page[RecordT], None]:
@@ -311,17 +313,19 @@ class PageWalk(Generic[RecordT]):
         """Set the cursor or the error of the next step."""
         self._cursor = cursor = page._cursor()
         if cursor is None:
-            self._new_error = functools.partial(_no_cursor, page.response.request)
+            self._new_error = functools.partial(_no_cursor, page)
             return
         if self._cycle_detector.is_repeated(cursor):
-            raise _repeated_cursor(cursor, page.response.request)
+            raise _repeated_cursor(cursor, page)
         if page._parsed():
             self._empty_pages = 0
             return
         self._empty_pages += 1
         if self._empty_pages == MAX_EMPTY_PAGES:
-            request = page.response.request
-            self._new_error = functools.partial(_too_many_empty_pages, cursor, request)
+            self._new_error = functools.partial(_no_cursor, page)
+            return
+        if self._cycle_detector.is_repeated(cursor):
+            raise _repeated_cursor(cursor, page)
 
 
 class _CycleDetector:
@@ -350,27 +354,38 @@ class _CycleDetector:
         return False
 
 
-def _no_cursor(request: Request) -> PaginationError:
-    return PaginationError(
+def _no_cursor(page: Page[RecordT]) -> PaginationError:
+    return _pagination_error(
+        page,
+        None,
         "The server sent has_more, but no id to continue after; the list may be incomplete",
-        cursor=None,
-        request=request,
     )
 
 
-def _repeated_cursor(cursor: str, request: Request) -> PaginationError:
-    return PaginationError(
-        f"The server's pages repeat: it sent cursor {safe_text(cursor, repr)} again, with "
-        "has_more; the list may be incomplete",
-        cursor=cursor,
-        request=request,
+def _repeated_cursor(cursor: str, page: Page[RecordT]) -> PaginationError:
+    return _pagination_error(
+        page,
+        cursor,
+        "The server's pages repeat: it sent cursor {} again, with has_more; the list may be "
+        "incomplete",
     )
 
 
-def _too_many_empty_pages(cursor: str, request: Request) -> PaginationError:
-    return PaginationError(
+def _too_many_empty_pages(cursor: str, page: Page[RecordT]) -> PaginationError:
+    return _pagination_error(
+        page,
+        cursor,
         f"The server sent {MAX_EMPTY_PAGES} consecutive pages without records, but with has_more; "
-        f"the last cursor is {safe_text(cursor, repr)}; the list may be incomplete",
+        "the last cursor is {}; the list may be incomplete",
+    )
+
+
+def _pagination_error(page: Page[RecordT], cursor: str | None, message: str) -> PaginationError:
+    # The server may send anything as a cursor, also the key of the request.
+    cursor = None if cursor is None else page.mask(cursor)
+    request = page.response.request
+    return PaginationError(
+        message.format(safe_text(cursor, repr)),
         cursor=cursor,
-        request=request,
+        request=Request(request.method, page.mask(request.url)),
     )

@@ -22,13 +22,13 @@ from asyncckpt.options import RequestOptions
 from asyncckpt.protocol.failures import BodyTooLongError, status_error, validation_error
 from asyncckpt.protocol.headers import PUBLIC_HEADERS
 from asyncckpt.protocol.redirects import MAX_REDIRECTS, redirect_of
-from asyncckpt.protocol.secrets import masked, masked_request, secrets_in
+from asyncckpt.protocol.secrets import mask_text, masked, masked_request, secrets_in
 from asyncckpt.transport.account import Account
 
 if TYPE_CHECKING:
     from asyncckpt.transport.exchange import Exchange
 
-__all__ = ["CLOSED", "Attempt", "Call", "make_attempt", "redacted"]
+__all__ = ["CLOSED", "Attempt", "Call", "make_attempt", "redacted", "redacted_text", "secrets_of"]
 
 CLOSED: Final = "this client is closed, or its aiohttp.ClientSession; create a new AsyncClient"
 
@@ -122,8 +122,10 @@ def _bare(error: _ErrorT) -> _ErrorT:
 
 
 def _without_secrets(error: APIError, call: Call, exchange: Exchange) -> APIError:
+    # A redirect may have led to a URL or a host with a secret in it.
+    error.message = redacted_text(error.message, call, exchange)
+    error.args = (error.message,)
     if error.request is not None:
-        # A redirect may have led to a URL with a secret in it.
         error.request = masked_request(error.request, _secrets(call, exchange))
     return _bare(error)
 
@@ -133,10 +135,19 @@ def redacted(response: Response, call: Call, exchange: Exchange) -> Response:
     return masked(response, _secrets(call, exchange))
 
 
+def redacted_text(text: str, call: Call, exchange: Exchange) -> str:
+    """Return the text with every secret of the call masked."""
+    return mask_text(text, _secrets(call, exchange))
+
+
+def secrets_of(call: Call) -> list[str]:
+    """Return the secrets of a call, apart from what a session adds."""
+    return [*call.account.credentials.secrets, *secrets_in(call.options.headers, call.url)]
+
+
 def _secrets(call: Call, exchange: Exchange) -> list[str]:
     return [
-        *call.account.credentials.secrets,
-        *secrets_in(call.options.headers, call.url),
+        *secrets_of(call),
         *secrets_in(exchange.session_headers_for(call.url), ""),
         *exchange.secrets,
     ]

@@ -23,7 +23,7 @@ from asyncckpt.protocol.failures import TOO_MANY_REQUESTS, status_error, validat
 from asyncckpt.protocol.hints import NO_HINTS, rate_limit_hints, within_reason
 from asyncckpt.protocol.retries import GiveUp, History, Retry, RetryLimits, next_step
 from asyncckpt.records.codec import MismatchError, TruncatedBodyError
-from asyncckpt.transport.attempt import Call, make_attempt, redacted
+from asyncckpt.transport.attempt import Call, make_attempt, redacted, redacted_text
 from asyncckpt.transport.pacer import Ticket
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ class _Sending(Generic[_T]):
             ) from None
         except MismatchError as mismatch:
             shown = redacted(outcome, self._call, self._exchange)
-            raise validation_error(shown, str(mismatch), mismatch.path) from None
+            problem = redacted_text(str(mismatch), self._call, self._exchange)
+            raise validation_error(shown, problem, mismatch.path) from None
 
     def _return_tokens(self) -> None:
         budget = self._account.retry_budget

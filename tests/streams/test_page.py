@@ -250,7 +250,7 @@ def astray(tail: int, circle: int) -> list[int]:
         with pytest.raises(PaginationError) as caught:
             await pour(numbered(0).iter_pages(), came)
         assert int(caught.value.cursor or "") >= tail
-        assert caught.value.request is RESPONSE.request
+        assert caught.value.request == RESPONSE.request
         return [int(number) for number in came]
 
     return asyncio.run(main())
@@ -279,7 +279,7 @@ class TestEmptyPages:  # rule 6
             assert (await walk.next_page(ignore)).data == []
         with pytest.raises(PaginationError, match=f"{MAX_EMPTY_PAGES} consecutive pages") as caught:
             await walk.next_page(ignore)
-        assert caught.value.request is RESPONSE.request
+        assert caught.value.request == RESPONSE.request
 
     async def test_a_page_with_records_ends_the_count(self) -> None:
         some = [False] * (MAX_EMPTY_PAGES - 1)

@@ -73,6 +73,13 @@ def test_no_response() -> None:
     assert attempt.response is None
 
 
+def test_a_host_that_repeats_the_key() -> None:
+    lost = APIConnectionError(f"Cannot connect to host {KEY.lower()}.test")
+    error = run(ScriptedExchange([lost]), call()).outcome
+    assert str(error) == "Cannot connect to host ***.test"
+    assert repr(error) == "APIConnectionError('Cannot connect to host ***.test')"
+
+
 @pytest.mark.parametrize(
     "error",
     [
