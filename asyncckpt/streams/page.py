@@ -322,10 +322,7 @@ class PageWalk(Generic[RecordT]):
             return
         self._empty_pages += 1
         if self._empty_pages == MAX_EMPTY_PAGES:
-            self._new_error = functools.partial(_no_cursor, page)
-            return
-        if self._cycle_detector.is_repeated(cursor):
-            raise _repeated_cursor(cursor, page)
+            self._new_error = functools.partial(_too_many_empty_pages, cursor, page)
 
 
 class _CycleDetector:
