@@ -75,7 +75,7 @@ EXAMPLES: list[OpenAIError] = [
     ),
     APIStatusError("plain", response=RESPONSE, body="plain"),
     APIResponseValidationError("odd", response=RESPONSE, body="[]", path="$.data[3]"),
-    PaginationError("a circle", cursor="ftckpt_1", request=REQUEST),
+    PaginationError("a cycle", cursor="ftckpt_1", request=REQUEST),
     PaginationError("nowhere", cursor=None),
 ]
 
@@ -141,7 +141,7 @@ def test_text() -> None:
     anonymous = Response(500, {}, b"", REQUEST)
     assert str(InternalServerError("failed", response=anonymous, body=None)) == "500: failed"
     assert str(APIConnectionError("cut", request=REQUEST)) == "cut"
-    assert str(PaginationError("a circle", cursor="c")) == "a circle"
+    assert str(PaginationError("a cycle", cursor="c")) == "a cycle"
     assert repr(APITimeoutError("too slow")) == "APITimeoutError('too slow')"
 
 

@@ -644,7 +644,7 @@ async def test_an_error_page_of_any_size_makes_a_short_message(
     assert len(error.message) <= 501
 
 
-async def test_a_circle_is_told_with_its_cursor(sandbox: Sandbox, connect: Connect) -> None:
+async def test_a_cycle_is_told_with_its_cursor(sandbox: Sandbox, connect: Connect) -> None:
     expected = Expected(sandbox)
     sandbox.inject(faults.StuckCursor(), times=None)
     async with connect() as client:
@@ -654,7 +654,7 @@ async def test_a_circle_is_told_with_its_cursor(sandbox: Sandbox, connect: Conne
     assert outcome.ids == expected.ids[:10]
 
 
-async def test_a_long_circle_ends_too(sandbox: Sandbox, connect: Connect) -> None:
+async def test_a_long_cycle_ends_too(sandbox: Sandbox, connect: Connect) -> None:
     job = sandbox.add_job(checkpoints=100)
     sandbox.inject(faults.CyclingCursor(pages=7), times=None)
     async with connect() as client:

@@ -6,7 +6,8 @@ There are two ways, with the same behavior and the same errors. Neither follows 
 - `PoolExchange` is faster; see `asyncckpt.transport.pool`. It is for the client's own session, if
   requests need neither tracing nor a proxy.
 
-`open_exchange` chooses one of them for a session.
+`open_exchange` chooses one of them for a session. The module is longer than others
+because it keeps both ways together, so that their behavior stays the same.
 """
 
 from __future__ import annotations

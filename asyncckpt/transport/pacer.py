@@ -33,6 +33,7 @@ the whole client grow up to the time that the server named. While a window's quo
 the reset. `max_requests_per_second` is a separate clock.
 
 Every decision is a function of the events and of the time passed in; `gate` holds what waits.
+The module is longer than others because its constants, each with a reason, belong to one state.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def delay(error: APIError, history: History | None = None) -> float | None:
         (APITimeoutError("slow"), 0.25),
         (APIConnectionError("certificate", is_final=True), None),
         (APIError("other"), None),
-        (PaginationError("circle", cursor="a"), None),
+        (PaginationError("cycle", cursor="a"), None),
         (validation_error(response(), "odd", "$"), None),
         (failed(400), None),
         (failed(401), None),

@@ -235,9 +235,9 @@ class TestFollowing:
         assert came == ["ab"]
 
 
-def astray(tail: int, circle: int) -> list[int]:
+def astray(tail: int, cycle: int) -> list[int]:
     """The pages that come out of a list that, after `tail` pages, goes round and round."""
-    following = [*range(1, tail + circle), tail]
+    following = [*range(1, tail + cycle), tail]
 
     async def fetch(cursor: str) -> Page[Item]:
         return numbered(following[int(cursor)])
@@ -327,8 +327,8 @@ class TestWalk:
 
     @pytest.mark.parametrize("cursor", ["x" * 2**20, "\udc80\n\x1b[2J", "\u202e" * 500])
     async def test_a_cursor_in_a_message_is_short_and_printable(self, cursor: str) -> None:
-        circle = attrs.evolve(page(), data=[Item(cursor)])
-        walk = walk_over({None: circle, cursor: circle})
+        cycle = attrs.evolve(page(), data=[Item(cursor)])
+        walk = walk_over({None: cycle, cursor: cycle})
         await walk.next_page(ignore)
         with pytest.raises(PaginationError) as caught:
             await walk.next_page(ignore)
@@ -337,7 +337,7 @@ class TestWalk:
         assert str(caught.value).isprintable()
 
 
-class TestCircles:  # rule 5
+class TestCycles:  # rule 5
     async def test_a_page_that_leads_to_itself_is_not_handed_out_again(self) -> None:
         assert await follow({None: page("ab"), "b": page("ab")}) == ["ab", "astray at b"]
         assert await follow({None: page("ab"), "b": page("cb")}) == ["ab", "astray at b"]
@@ -359,26 +359,26 @@ class TestCircles:  # rule 5
     @example(1, 1)
     @example(3, 2)
     def test_of_one_or_two_pages_show_before_any_record_comes_twice(
-        self, tail: int, circle: int
+        self, tail: int, cycle: int
     ) -> None:
-        assert astray(tail, circle) == list(range(tail + circle))
+        assert astray(tail, cycle) == list(range(tail + cycle))
 
     @thorough
     @given(st.integers(0, 100), st.integers(1, 60))
-    def test_of_any_length_are_found(self, tail: int, circle: int) -> None:
-        came = astray(tail, circle)
-        assert came[: tail + circle] == list(range(tail + circle))
+    def test_of_any_length_are_found(self, tail: int, cycle: int) -> None:
+        came = astray(tail, cycle)
+        assert came[: tail + cycle] == list(range(tail + cycle))
         # Brent: the larger of both twice over, and once around.
-        assert len(came) <= 2 * max(tail, circle) + circle + 1
+        assert len(came) <= 2 * max(tail, cycle) + cycle + 1
 
     @thorough
     @given(st.integers(1, 60))
-    def test_that_begin_at_once_are_found_within_three_rounds(self, circle: int) -> None:
-        assert len(astray(0, circle)) <= 3 * circle
+    def test_that_begin_at_once_are_found_within_three_rounds(self, cycle: int) -> None:
+        assert len(astray(0, cycle)) <= 3 * cycle
 
     @thorough
     @given(st.integers(1, 200))
-    def test_a_list_that_continues_is_not_a_circle(self, length: int) -> None:
+    def test_a_list_that_continues_is_not_a_cycle(self, length: int) -> None:
         async def fetch(cursor: str) -> Page[Item]:
             number = int(cursor) + 1
             return attrs.evolve(page("", number < length), data=[Item(str(number))], fetch=fetch)

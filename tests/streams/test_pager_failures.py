@@ -1,4 +1,4 @@
-"""Pages that cannot be had, and lists that break off or go in circles."""
+"""Pages that cannot be had, and lists that break off or go in cycles."""
 
 import asyncio
 import gc

@@ -423,9 +423,9 @@ TABLE = (
         variants=((faults.EmptyPage(),),),
     ),
     Row(
-        "circle",
-        "Pages that repeat in a circle",
-        "Stops: at once if the circle is one or two pages long, else within three rounds",
+        "cycle",
+        "Pages that repeat in a cycle",
+        "Stops: at once if the cycle is one or two pages long, else within three rounds",
         PaginationError,
         "`.cursor` says where it began",
         variants=((faults.StuckCursor(),),),
