@@ -66,7 +66,9 @@ def _list_decoder() -> Any:
     """Return the decoder of the client's pages, wherever the version to measure has it."""
     import asyncckpt
 
-    asyncckpt.FineTuningJob, asyncckpt.converter  # noqa: B018 - loads the modules
+    # Loads the modules.
+    asyncckpt.FineTuningJob, asyncckpt.FineTuningJobCheckpoint, asyncckpt.Pager  # noqa: B018
+    asyncckpt.AsyncClient(api_key="key").fine_tuning  # noqa: B018
     modules = {name: vars(sys.modules[name]) for name in sys.modules if "asyncckpt." in name}
     found = {name: value for module in modules.values() for name, value in module.items()}
     return found["ListDecoder"](
