@@ -87,7 +87,7 @@ class Pager(Stream, Generic[RecordT]):
 
     @property
     def cursor(self) -> str | None:
-        """The id of the last record yielded: pass it as `after` to continue there later.
+        """The id of the last record yielded. Pass it as `after` to continue there later.
 
         Before the first record, it is the `after` of this pager; None is the beginning of the list.
         """
