@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -63,9 +62,14 @@ def print_to_stderr(text: str) -> None:
     """Write text to standard error. If that fails, do nothing."""
     if sys.stderr is None:
         return
-    with contextlib.suppress(OSError, ValueError):
+    try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+    except ValueError:
+        # It is closed.
+        return
 
 
 def print_error(error: Exception) -> None:
@@ -80,7 +84,7 @@ def discard(stream: TextIO) -> None:
     Otherwise Python would fail to flush the stream at exit, and change the exit code.
 
     Args:
-        stream: Standard output.
+        stream: Standard output or standard error.
     """
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, stream.fileno())
