@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from asyncckpt.options import NOT_GIVEN, CallOptions, NotGiven, Omit, Timeout, omit
     from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
     from asyncckpt.records.conversion import converter
+    from asyncckpt.records.events import FineTuningJobEvent
     from asyncckpt.records.jobs import FineTuningJob
     from asyncckpt.streams.fanin import FanIn, JobFailure, Progress
     from asyncckpt.streams.page import Page, PageInfo
@@ -46,6 +47,7 @@ __all__ = [
     "FanIn",
     "FineTuningJob",
     "FineTuningJobCheckpoint",
+    "FineTuningJobEvent",
     "InternalServerError",
     "JobFailure",
     "Metrics",
@@ -94,6 +96,7 @@ _NAMES = {
     "asyncckpt.options": ("NOT_GIVEN", "CallOptions", "NotGiven", "Omit", "Timeout", "omit"),
     "asyncckpt.records.checkpoints": ("FineTuningJobCheckpoint", "Metrics"),
     "asyncckpt.records.conversion": ("converter",),
+    "asyncckpt.records.events": ("FineTuningJobEvent",),
     "asyncckpt.records.jobs": ("FineTuningJob",),
     "asyncckpt.streams.fanin": ("FanIn", "JobFailure", "Progress"),
     "asyncckpt.streams.page": ("Page", "PageInfo"),

@@ -7,13 +7,15 @@ from asyncckpt.records.base import Extra, extra_field
 
 if TYPE_CHECKING:
     from asyncckpt.records.conversion import converter
+    from asyncckpt.records.events import FineTuningJobEvent
     from asyncckpt.records.jobs import FineTuningJob
 
-__all__ = ["Extra", "FineTuningJob", "converter", "extra_field"]
+__all__ = ["Extra", "FineTuningJob", "FineTuningJobEvent", "converter", "extra_field"]
 
 # These modules are slow to import, and programs that list checkpoints do not need them.
 _MODULES = {
     "FineTuningJob": "asyncckpt.records.jobs",
+    "FineTuningJobEvent": "asyncckpt.records.events",
     "converter": "asyncckpt.records.conversion",
 }
 

@@ -29,6 +29,13 @@ def _job_list() -> ListDecoder[records.FineTuningJob]:
 
 
 @functools.cache
+def _event_list() -> ListDecoder[records.FineTuningJobEvent]:
+    from asyncckpt.records.events import FineTuningJobEvent, ListFineTuningJobEventsResponse
+
+    return ListDecoder(ListFineTuningJobEventsResponse, FineTuningJobEvent)
+
+
+@functools.cache
 def _job() -> Decoder[records.FineTuningJob]:
     return Decoder(records.FineTuningJob)
 
@@ -122,7 +129,7 @@ class AsyncJobs:
         endpoint, request = self._endpoint, self._endpoint.options(self.retrieve, options)
         # Error reports show local variables, and `extra_headers` and `extra_query` may hold a key.
         del options
-        path = f"/fine_tuning/jobs/{path_segment('fine_tuning_job_id', fine_tuning_job_id)}"
+        path = _job_path(fine_tuning_job_id)
         call = endpoint.call(path, endpoint.query(request, {}), request, RequestCounts())
 
         def decode(response: Response) -> tuple[records.FineTuningJob, frozenset[str]]:
@@ -130,6 +137,57 @@ class AsyncJobs:
             return job, frozenset({job.id} - {fine_tuning_job_id, ""})
 
         return await send_for_job(endpoint.session, call, fine_tuning_job_id, decode, ignore)
+
+    @show_call_options
+    def list_events(
+        self,
+        fine_tuning_job_id: str,
+        *,
+        after: str | NotGiven | Omit | None = None,
+        limit: int | NotGiven | Omit | None = None,
+        prefetch: int | None = None,
+        max_records: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Pager[records.FineTuningJobEvent]:
+        """List the events of one job, newest first.
+
+        Nothing is sent until the pager is used. API reference: *List fine-tuning events*,
+        ``GET /fine_tuning/jobs/{fine_tuning_job_id}/events``.
+
+        Args:
+            fine_tuning_job_id: The job, such as ``"ftjob-abc123"``.
+            after: Start after the event of this id; default: with the newest.
+            limit: Events to request in a page. Default: an iteration requests 100, or `max_records`
+                if that is less, and repeats the request without a limit if the server rejects it;
+                an awaited page has the server's own size, 20 at OpenAI.
+            prefetch: Pages to have ready or under way beyond the one in use; default: the client's.
+            max_records: Stop after this many events; default: no limit.
+            **options: See `CallOptions`.
+
+        Returns:
+            A `Pager`; ``async for`` yields events, ``await`` returns the first page, `Pager.pages`
+            yields pages. Using it may raise `APIError`, `PaginationError`, what an `api_key`
+            callable raises, or RuntimeError if the client is closed.
+
+        Raises:
+            TypeError: An argument is of the wrong type, or unknown.
+            ValueError: An argument has an invalid value: an id that would make a different path, a
+                `limit` below 1, a negative `prefetch`.
+        """
+        return self._endpoint.pager(
+            f"{_job_path(fine_tuning_job_id)}/events",
+            {},
+            _event_list(),
+            self._endpoint.options(self.list_events, options),
+            after=after,
+            limit=limit,
+            prefetch=prefetch,
+            max_records=max_records,
+        )
+
+
+def _job_path(fine_tuning_job_id: object) -> str:
+    return f"/fine_tuning/jobs/{path_segment('fine_tuning_job_id', fine_tuning_job_id)}"
 
 
 class AsyncFineTuning:

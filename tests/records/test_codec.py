@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from asyncckpt import Metrics, converter
 from asyncckpt.records.checkpoints import ListFineTuningJobCheckpointsResponse
 from asyncckpt.records.codec import Decoder, MismatchError
+from asyncckpt.records.events import ListFineTuningJobEventsResponse
 from asyncckpt.records.jobs import ListPaginatedFineTuningJobsResponse
 
 from support.records import CHECKPOINT, assert_holds, page_decoder, page_of
-from support.strategies import JSON, WEIRD_NAMES, checkpoints, jobs, pages, thorough
+from support.strategies import JSON, WEIRD_NAMES, checkpoints, events, jobs, pages, thorough
 
 PAGES = [
     pytest.param(ListFineTuningJobCheckpointsResponse, pages(checkpoints), id="checkpoints"),
     pytest.param(ListPaginatedFineTuningJobsResponse, pages(jobs), id="jobs"),
+    pytest.param(ListFineTuningJobEventsResponse, pages(events), id="events"),
 ]
 
 

@@ -11,13 +11,20 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from asyncckpt import AsyncClient, FineTuningJob, FineTuningJobCheckpoint, Metrics, converter
+from asyncckpt import (
+    AsyncClient,
+    FineTuningJob,
+    FineTuningJobCheckpoint,
+    FineTuningJobEvent,
+    Metrics,
+    converter,
+)
 from asyncckpt.records.base import Extra, extra_field
 from asyncckpt.records.codec import Decoder
 from asyncckpt.testing import Sandbox
 
 from support.records import CHECKPOINT, JOB, assert_holds, same
-from support.strategies import JSON, checkpoints, jobs, thorough
+from support.strategies import JSON, checkpoints, events, jobs, thorough
 
 
 @pytest.mark.parametrize("kind", ["checkpoints", "jobs"])
@@ -50,6 +57,7 @@ def test_dumps_returns_bytes() -> None:
 RECORDS = [
     pytest.param(FineTuningJobCheckpoint, checkpoints, id="checkpoint"),
     pytest.param(FineTuningJob, jobs, id="job"),
+    pytest.param(FineTuningJobEvent, events, id="event"),
 ]
 
 

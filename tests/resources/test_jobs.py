@@ -15,6 +15,7 @@ from asyncckpt import (
     CallOptions,
     FineTuningJob,
     FineTuningJobCheckpoint,
+    FineTuningJobEvent,
     Pager,
 )
 from asyncckpt.resources.checkpoints import AsyncCheckpoints
@@ -24,7 +25,13 @@ from asyncckpt.testing import Sandbox
 from support.programs import program, run_program
 
 SECRET = "sk-planted/9f8e7d6c"
-METHODS = [AsyncJobs.list, AsyncJobs.retrieve, AsyncCheckpoints.list, AsyncCheckpoints.list_many]
+METHODS = [
+    AsyncJobs.list,
+    AsyncJobs.retrieve,
+    AsyncJobs.list_events,
+    AsyncCheckpoints.list,
+    AsyncCheckpoints.list_many,
+]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -40,6 +47,7 @@ def test_every_option_shows_in_help(method: typing.Any) -> None:
 def test_type_hints_can_be_resolved() -> None:
     assert typing.get_type_hints(AsyncJobs.list)["return"] == Pager[FineTuningJob]
     assert typing.get_type_hints(AsyncJobs.retrieve)["return"] == FineTuningJob
+    assert typing.get_type_hints(AsyncJobs.list_events)["return"] == Pager[FineTuningJobEvent]
     hints = typing.get_type_hints(AsyncCheckpoints.list)
     assert hints["return"] == Pager[FineTuningJobCheckpoint]
     assert "timeout" in typing.get_type_hints(CallOptions)
@@ -54,8 +62,8 @@ def test_job_records_are_imported_on_first_use() -> None:
     # versions of msgspec import json.
     loaded = modules_loaded_by("asyncckpt.client") - modules_loaded_by("msgspec")
     assert "asyncckpt.resources.jobs" in loaded
-    late = {"asyncckpt.records.jobs", "asyncckpt.records.conversion", "aiohttp", "cattrs"}
-    assert loaded.isdisjoint(late | {"difflib", "json", "pydantic"})
+    records = {f"asyncckpt.records.{name}" for name in ("jobs", "events", "conversion")}
+    assert loaded.isdisjoint(records | {"aiohttp", "cattrs", "difflib", "json", "pydantic"})
 
 
 async def test_a_retrieved_job_knows_its_request(sandbox: Sandbox, client: AsyncClient) -> None:
@@ -75,6 +83,8 @@ async def test_an_id_must_be_a_string(job_id: typing.Any, client: AsyncClient) -
     with pytest.raises(TypeError, match=hint):
         client.fine_tuning.jobs.checkpoints.list(job_id)
     with pytest.raises(TypeError, match=hint):
+        client.fine_tuning.jobs.list_events(job_id)
+    with pytest.raises(TypeError, match=hint):
         await client.fine_tuning.jobs.retrieve(job_id)
 
 
@@ -90,7 +100,7 @@ def frames_of(error: BaseException) -> Iterator[FrameType]:
         yield frame
 
 
-@pytest.mark.parametrize("call", ["list", "page", "retrieve", "checkpoints"])
+@pytest.mark.parametrize("call", ["list", "page", "retrieve", "events", "checkpoints"])
 async def test_no_frame_of_the_package_shows_a_key(call: str, sandbox: Sandbox) -> None:
     async with sandbox.client(default_query={"subscription-key": SECRET}) as client:
         jobs = client.fine_tuning.jobs
@@ -100,6 +110,7 @@ async def test_no_frame_of_the_package_shows_a_key(call: str, sandbox: Sandbox) 
             "list": lambda: anext(aiter(jobs.list(**options))),
             "page": lambda: jobs.list(**options),
             "retrieve": lambda: jobs.retrieve("ftjob-1", **options),
+            "events": lambda: jobs.list_events("ftjob-1", **options),
             "checkpoints": lambda: jobs.checkpoints.list("ftjob-1", **options),
         }
         with pytest.raises(APIError) as caught:

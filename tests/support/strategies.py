@@ -189,6 +189,15 @@ jobs = objects(
     },
 )
 
+events = objects(
+    {"id": texts, "created_at": times, "level": texts, "message": texts},
+    {
+        "type": _nullable(texts),
+        "data": _nullable(st.dictionaries(texts, values, max_size=3)),
+        "object": texts,
+    },
+)
+
 
 def pages(
     records: st.SearchStrategy[dict[str, JSON]],

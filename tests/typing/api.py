@@ -13,6 +13,7 @@ from asyncckpt import (
     CallOptions,
     FineTuningJob,
     FineTuningJobCheckpoint,
+    FineTuningJobEvent,
     JobFailure,
     Metrics,
     Page,
@@ -81,6 +82,16 @@ async def jobs(client: AsyncClient) -> None:
     async for job in client.fine_tuning.jobs.list(metadata={"team": "search"}):
         assert_type(job.status, str)
         assert_type(job.finished, datetime | None)
+
+
+async def events(client: AsyncClient) -> None:
+    pager = client.fine_tuning.jobs.list_events("ftjob-abc123", limit=20, max_records=5, timeout=3)
+    _ = assert_type(pager, Pager[FineTuningJobEvent])
+    async for event in pager:
+        assert_type(event.created, datetime)
+        assert_type(event.type, str | None)
+        assert_type(event.data, dict[str, object] | None)
+    assert_type(await pager, Page[FineTuningJobEvent])
 
 
 async def options(client: AsyncClient) -> None:

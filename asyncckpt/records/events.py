@@ -1,0 +1,68 @@
+"""The events of fine-tuning jobs; `asyncckpt.records` says what all records share.
+
+They are imported on first use, as jobs are.
+"""
+
+from __future__ import annotations
+
+import builtins
+from datetime import datetime
+
+import attrs
+
+from asyncckpt.records.base import Extra, Record, as_datetime, extra_field
+
+__all__ = ["FineTuningJobEvent"]
+
+
+@attrs.frozen
+class FineTuningJobEvent(Record):
+    """Something that happened to a fine-tuning job.
+
+    Attributes:
+        id: The event's identifier; also the cursor that continues a list after it.
+        created_at: When it happened: Unix time in seconds. `created` is the same as a datetime.
+        level: ``"info"``, ``"warn"`` or ``"error"``.
+        message: What happened, for people.
+        type: ``"message"``, or ``"metrics"`` if `data` holds the metrics of a step; None if the
+            server does not say.
+        data: What belongs to the event: for ``"metrics"`` the step and what was measured; None if
+            there is nothing.
+        object: Always ``"fine_tuning.job.event"``.
+        extra: Fields of the API that this record does not name.
+    """
+
+    id: str
+    created_at: int
+    level: str
+    message: str
+    type: str | None = None
+    data: dict[str, builtins.object] | None = attrs.field(default=None, hash=False)
+    object: str = "fine_tuning.job.event"
+    extra: Extra = extra_field()
+
+    @property
+    def created(self) -> datetime:
+        """`created_at` as an aware datetime in UTC."""
+        return as_datetime(self.created_at)
+
+
+@attrs.frozen
+class ListFineTuningJobEventsResponse(Record):
+    """The body of a page of events.
+
+    Attributes:
+        data: The events.
+        has_more: Whether there are more; None if the server does not say.
+        first_id: The id of the first event; not documented, but often sent.
+        last_id: The id of the last event; not documented, but often sent.
+        object: Always ``"list"``.
+        extra: Fields of the API that this record does not name.
+    """
+
+    data: list[FineTuningJobEvent]
+    has_more: bool | None = None
+    first_id: str | None = None
+    last_id: str | None = None
+    object: str = "list"
+    extra: Extra = extra_field()
