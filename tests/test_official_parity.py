@@ -19,6 +19,7 @@ from asyncckpt import (
     BadRequestError,
     FineTuningJob,
     FineTuningJobCheckpoint,
+    FineTuningJobEvent,
     NotGiven,
     Omit,
     Page,
@@ -112,6 +113,19 @@ class TestJobs:
         (request,) = sandbox.requests
         assert request.query["metadata[foo]"] == "string"
         assert request.query["limit"] == "3"
+
+    async def test_list_events(self, sandbox: Sandbox, client: AsyncClient) -> None:
+        job = sandbox.job_ids[0]
+        after = sandbox.events_of(job)[2]["id"]
+        page = await client.fine_tuning.jobs.list_events(
+            fine_tuning_job_id=job, after=after, limit=4
+        )
+        assert isinstance(page, Page)
+        assert all(isinstance(event, FineTuningJobEvent) for event in page.data)
+        expected = sandbox.events_of(job)[3:7]
+        assert [event.id for event in page.data] == [event["id"] for event in expected]
+        (request,) = sandbox.requests
+        assert request.query == {"after": after, "limit": "4"}
 
     @pytest.mark.parametrize("metadata", [None, {}, omit, NOT_GIVEN])
     async def test_no_metadata_is_no_filter(

@@ -29,13 +29,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asyncckpt.testing import faults, limiters
+    from asyncckpt.testing.clocks import Clock
     from asyncckpt.testing.server import Sandbox
     from asyncckpt.testing.stats import Stats
 
-__all__ = ["Sandbox", "Stats", "faults", "limiters"]
+__all__ = ["Clock", "Sandbox", "Stats", "faults", "limiters"]
 
 
-_MODULES = {"Sandbox": "asyncckpt.testing.server", "Stats": "asyncckpt.testing.stats"}
+_MODULES = {
+    "Clock": "asyncckpt.testing.clocks",
+    "Sandbox": "asyncckpt.testing.server",
+    "Stats": "asyncckpt.testing.stats",
+}
 
 if not TYPE_CHECKING:  # a type checker would accept every name
 

@@ -1,4 +1,4 @@
-"""The behaviour of the API: which request gets which page, job or error. Nothing here awaits.
+"""The behaviour of the API: which request gets which page, job, file or error. Nothing here awaits.
 
 It follows the fine-tuning section of the OpenAI API reference, and Azure's form of it: the prefix
 `/openai`, the `api-key` header, the `api-version` query field, and pages without `first_id` and
@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, cast
 
 import attrs
 
-from asyncckpt.testing.data import Dataset, Job
+from asyncckpt.testing.data import Dataset
+from asyncckpt.testing.job import Job
 from asyncckpt.testing.responses import RecordedRequest, ServerResponse, error_body
-from asyncckpt.testing.shapes import CheckpointObject, JobObject, PageObject
+from asyncckpt.testing.results import ResultFormat, result_file
+from asyncckpt.testing.shapes import CheckpointObject, EventObject, JobObject, PageObject
+
+Kind = Literal["jobs", "job", "checkpoints", "events", "file"]
 
 _RESOURCE = re.compile(
-    r"/(?P<prefix>v1|openai(?:/v1)?)/fine_tuning/jobs"
-    r"(?:/(?P<job_id>[^/]+)(?P<checkpoints>/checkpoints)?)?/?"
+    r"/(?P<prefix>v1|openai(?:/v1)?)/(?:"
+    r"fine_tuning/jobs(?:/(?P<job_id>[^/]+)(?:/(?P<list>checkpoints|events))?)?"
+    r"|files/(?P<file_id>[^/]+)/content"
+    r")/?"
 )
 _METADATA = re.compile(r"metadata\[(.+)\]")
 _JOBS_PER_PAGE = 20
 _CHECKPOINTS_PER_PAGE = 10
+_EVENTS_PER_PAGE = 20
 _MAX_PER_PAGE = 100
 
 
@@ -31,19 +39,21 @@ class Target:
     """The resource that a path names.
 
     Args:
-        job_id: The job, or None for the list of jobs.
-        checkpoints: Whether the path names the checkpoints of the job.
+        kind: What it is.
+        job_id: The job, or None for the list of jobs and for files.
+        file_id: The file, if it is one.
         azure: Whether the path has the form used by Azure.
     """
 
+    kind: Kind
     job_id: str | None
-    checkpoints: bool
+    file_id: str | None
     azure: bool
 
     @property
     def is_list(self) -> bool:
         """Whether the response is a page."""
-        return self.checkpoints or self.job_id is None
+        return self.kind in {"jobs", "checkpoints", "events"}
 
 
 class RefusedError(Exception):
@@ -63,8 +73,9 @@ def target_of(path: str) -> Target | None:
     match = _RESOURCE.fullmatch(path)
     if match is None:
         return None
-    azure = match["prefix"] != "v1"
-    return Target(match["job_id"], match["checkpoints"] is not None, azure)
+    job_id, file_id = match["job_id"], match["file_id"]
+    kind = match["list"] or ("job" if job_id else "file" if file_id else "jobs")
+    return Target(cast("Kind", kind), job_id, file_id, azure=match["prefix"] != "v1")
 
 
 def masked(key: str) -> str:
@@ -81,11 +92,13 @@ class Api:
     Args:
         dataset: The jobs.
         api_key: The valid API key.
+        results: How to send result files.
     """
 
-    def __init__(self, dataset: Dataset, api_key: str) -> None:
+    def __init__(self, dataset: Dataset, api_key: str, results: ResultFormat = "csv") -> None:
         self.dataset = dataset
         self.api_key = api_key
+        self.results = results
 
     def respond(self, request: RecordedRequest, credentials: str | None) -> ServerResponse:
         """Return the response to a request.
@@ -95,7 +108,12 @@ class Api:
             credentials: The API key of the request, or None.
         """
         try:
-            return ServerResponse(body=self._body(request, credentials))
+            target = self._target(request, credentials)
+            if target.kind == "file":
+                return self._file(target)
+            if target.kind == "job":
+                return ServerResponse(body=self._job(target.job_id).object)
+            return ServerResponse(body=self._page(target, request.query))
         except RefusedError as error:
             return error.response
 
@@ -107,7 +125,7 @@ class Api:
             return None
         return -(-start // limit) + 1
 
-    def _body(self, request: RecordedRequest, credentials: str | None) -> Mapping[str, object]:
+    def _target(self, request: RecordedRequest, credentials: str | None) -> Target:
         target = target_of(request.path)
         if target is None:
             raise RefusedError(404, f"Invalid URL ({request.method} {request.path})")
@@ -116,9 +134,7 @@ class Api:
         self._authenticate(target, credentials)
         if target.azure and "v1" not in request.path and "api-version" not in request.query:
             raise RefusedError(404, "Resource not found: the api-version query field is missing.")
-        if target.job_id is not None and not target.checkpoints:
-            return self._job(target.job_id).object
-        return self._page(target, request.query)
+        return target
 
     def _authenticate(self, target: Target, credentials: str | None) -> None:
         if credentials is None:
@@ -140,25 +156,41 @@ class Api:
             "data": data,
             "has_more": start + limit < len(records),
         }
-        if target.checkpoints and not target.azure:
+        if target.kind == "checkpoints" and not target.azure:
             page["first_id"] = data[0]["id"] if data else None
             page["last_id"] = data[-1]["id"] if data else None
         return page
 
-    def _job(self, job_id: str) -> Job:
-        job = self.dataset.get(job_id)
+    def _job(self, job_id: str | None) -> Job:
+        job = self.dataset.get(job_id or "")
         if job is None:
             message = f"Could not find fine tune: {job_id}"
             raise RefusedError(404, message, param="fine_tuning_job_id", code="fine_tune_not_found")
         return job
 
+    def _file(self, target: Target) -> ServerResponse:
+        job = self.dataset.with_result_file(target.file_id or "")
+        if job is None:
+            raise RefusedError(404, f"No such File object: {target.file_id}", param="id")
+        content = result_file(
+            job.checkpoints.training,
+            job.checkpoints.steps,
+            azure=target.azure,
+            as_base64=self.results == "base64",
+        )
+        return ServerResponse(body=content, headers=(("content-type", "application/octet-stream"),))
+
     def _window(
         self, target: Target, query: Mapping[str, str]
-    ) -> tuple[int, int, Sequence[CheckpointObject] | Sequence[JobObject]]:
-        if target.checkpoints:
-            checkpoints = self._job(target.job_id or "").checkpoints
+    ) -> tuple[int, int, Sequence[CheckpointObject] | Sequence[EventObject] | Sequence[JobObject]]:
+        if target.kind == "checkpoints":
+            checkpoints = self._job(target.job_id).checkpoints
             limit = _limit_of(query, _CHECKPOINTS_PER_PAGE)
             return self._start(query, checkpoints.position_of), limit, checkpoints
+        if target.kind == "events":
+            events = self._job(target.job_id).events
+            limit = _limit_of(query, _EVENTS_PER_PAGE)
+            return self._start(query, events.position_of), limit, events
         jobs = [job.object for job in self.dataset.jobs if _metadata_matches(job.object, query)]
         limit = _limit_of(query, _JOBS_PER_PAGE)
         positions = {job["id"]: position for position, job in enumerate(jobs)}

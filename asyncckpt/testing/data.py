@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
-import attrs
-
 from asyncckpt.testing.checkpoints import Checkpoints
+from asyncckpt.testing.clocks import Clock
 from asyncckpt.testing.digests import digest_of, name_from
-from asyncckpt.testing.shapes import CheckpointObject, JobObject, Method, Status
+from asyncckpt.testing.job import Job
+from asyncckpt.testing.live import LiveJob, Plan
+from asyncckpt.testing.shapes import FINISHED, NOT_STARTED, JobObject, Method, Status
+from asyncckpt.testing.training import Schedule, Training
 
 METHODS: tuple[Method, ...] = ("supervised", "dpo", "reinforcement")
 # Seven is coprime to the number of methods, so that every combination occurs.
@@ -21,8 +24,6 @@ STATUSES: tuple[Status, ...] = (
     "failed",
     "succeeded",
 )
-NOT_STARTED: frozenset[Status] = frozenset({"validating_files", "queued"})
-FINISHED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
 
 _MODELS: dict[Method, str] = {
     "supervised": "gpt-4o-mini-2024-07-18",
@@ -35,79 +36,40 @@ _FIRST_JOB_AT = 1_735_689_600  # 2025-01-01T00:00:00Z
 _JOB_GAP = 5_400
 
 
-@attrs.define
-class Job:
-    """A generated job: its JSON object and its checkpoints."""
-
-    object: JobObject
-    checkpoints: Checkpoints
-
-    def finish(self, status: Status) -> None:
-        """End the job.
-
-        Args:
-            status: `succeeded`, `failed` or `cancelled`.
-
-        Raises:
-            ValueError: The job has already finished, or `status` is a different one.
-        """
-        if status not in FINISHED:
-            message = f"a job ends as one of {sorted(FINISHED)}, not as {status!r}"
-            raise ValueError(message)
-        self._refuse_if_finished()
-        last = self.checkpoints.created_at(len(self.checkpoints) - 1)
-        record = self.object
-        record["status"] = status
-        record["estimated_finish"] = None
-        record["finished_at"] = last + 60
-        if status == "succeeded":
-            digest = digest_of("model", record["id"])
-            record["fine_tuned_model"] = f"{self.checkpoints.model}:{name_from(digest, 8)}"
-            record["trained_tokens"] = 4_096 * max(1, len(self.checkpoints))
-            record["result_files"] = [f"file-{name_from(digest[8:], 22)}"]
-        if status == "failed":
-            text = f"The job failed after checkpoint {len(self.checkpoints)}."
-            record["error"] = {"code": "server_error", "message": text, "param": None}
-
-    def add_checkpoint(self) -> CheckpointObject:
-        """Add the next checkpoint to a running or waiting job, and return it.
-
-        Raises:
-            ValueError: The job has finished.
-        """
-        self._refuse_if_finished()
-        self.object["status"] = "running"
-        self.checkpoints.made += 1
-        return self.checkpoints[0]
-
-    def _refuse_if_finished(self) -> None:
-        if self.object["status"] in FINISHED:
-            message = (
-                f"job {self.object['id']} has finished ({self.object['status']}); "
-                'make a running one with add_job(status="running")'
-            )
-            raise ValueError(message)
-
-
 class Dataset:
     """All jobs of a sandbox, newest first.
 
     Args:
         seed: The seed of all data.
+        clock: The clock of live jobs.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, clock: Clock) -> None:
         self.seed = seed
+        self._clock = clock
+        # The server may run in a thread, and tests look at the same jobs.
+        self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
 
     @property
     def jobs(self) -> list[Job]:
         """The jobs, newest first."""
-        return list(reversed(self._jobs.values()))
+        return [self._up_to_date(job) for job in reversed(self._jobs.values())]
 
     def get(self, job_id: str) -> Job | None:
         """Return the job with this id, or None."""
-        return self._jobs.get(job_id)
+        job = self._jobs.get(job_id)
+        return None if job is None else self._up_to_date(job)
+
+    def with_result_file(self, file_id: str) -> Job | None:
+        """Return the job with this result file, or None."""
+        return next((job for job in self.jobs if file_id in job.object["result_files"]), None)
+
+    def _up_to_date(self, job: Job) -> Job:
+        if isinstance(job, LiveJob):
+            with self._lock:
+                job.run_until(self._clock())
+        return job
 
     def add_job(
         self,
@@ -130,35 +92,100 @@ class Dataset:
         Returns:
             The job.
         """
-        number = len(self._jobs)
-        digest = digest_of(self.seed, "job", number)
+        number, digest = len(self._jobs), self.next_digest
         method = method or METHODS[number % len(METHODS)]
         status = status or STATUSES[number % len(STATUSES)]
-        if metadata is None and number % 3 != 2:
-            metadata = {"team": _TEAMS[digest[61] % len(_TEAMS)], "run": str(number)}
         record = _job_object(digest, number, method, metadata, validation)
-        count = 0 if status in NOT_STARTED else checkpoints
-        job = Job(
-            record,
-            Checkpoints(
-                seed=self.seed,
-                job_id=record["id"],
-                method=method,
-                started_at=record["created_at"] + 300,
-                model=f"ft:{record['model']}:acme:{_SUFFIXES[digest[62] % len(_SUFFIXES)]}",
-                made=count,
-                planned=checkpoints if status in FINISHED else 2 * checkpoints,
-                validated=validation,
+        if self._jobs:
+            # Live jobs may be newer than generated ones.
+            newest = next(reversed(self._jobs.values())).object["created_at"]
+            record["created_at"] = max(record["created_at"], newest + 1)
+        planned = checkpoints if status in FINISHED else 2 * checkpoints
+        training = Training(
+            seed=self.seed,
+            job_id=record["id"],
+            method=method,
+            planned=planned,
+            validated=validation,
+            schedule=Schedule.of(
+                digest_of(self.seed, record["id"]), max(1, planned), record["created_at"] + 300
             ),
         )
+        count = 0 if status in NOT_STARTED else checkpoints
+        steps = count * training.schedule.every
+        job = Job(
+            record,
+            Checkpoints(training, model=_model_of(record, digest), steps=steps),
+            queued_at=record["created_at"] + 60,
+        )
         if status in FINISHED:
+            job.start("running")
             job.finish(status)
         else:
-            record["status"] = status
+            job.start(status)
         if status == "running":
-            record["estimated_finish"] = job.checkpoints.created_at(job.checkpoints.planned)
+            later = training.total_steps + training.schedule.every
+            record["estimated_finish"] = training.schedule.time_of(later)
         self._jobs[record["id"]] = job
         return job
+
+    def add_live_job(
+        self,
+        plan: Plan,
+        *,
+        method: Method | None = None,
+        metadata: Mapping[str, str] | None = None,
+        validation: bool = True,
+    ) -> LiveJob:
+        """Add a job that runs by the clock.
+
+        Args:
+            plan: What it is going to do.
+            method: Its method; default: the next of `METHODS`.
+            metadata: Its metadata; default: generated, and null for every third job.
+            validation: Whether it has a validation file and validation metrics.
+
+        Returns:
+            The job.
+        """
+        number, digest = len(self._jobs), self.next_digest
+        method = method or METHODS[number % len(METHODS)]
+        record = _job_object(
+            digest,
+            number,
+            method,
+            metadata,
+            validation,
+            created_at=plan.created_at,
+            epochs=plan.epochs,
+        )
+        record["status"] = "validating_files"
+        training = Training(
+            seed=self.seed,
+            job_id=record["id"],
+            method=method,
+            planned=plan.epochs,
+            validated=validation,
+            schedule=plan.schedule,
+        )
+        job = LiveJob(
+            record,
+            Checkpoints(training, model=_model_of(record, digest), steps=0, keep=plan.keep_epochs),
+            queued_at=plan.queued_at,
+            outcome=plan.outcome,
+            last_step=plan.last_step(digest),
+        )
+        self._jobs[record["id"]] = job
+        return job
+
+    @property
+    def next_digest(self) -> bytes:
+        """The bytes that the next job is made of."""
+        return digest_of(self.seed, "job", len(self._jobs))
+
+
+def _model_of(record: JobObject, digest: bytes) -> str:
+    return f"ft:{record['model']}:acme:{_SUFFIXES[digest[62] % len(_SUFFIXES)]}"
 
 
 def _job_object(
@@ -167,16 +194,23 @@ def _job_object(
     method: Method,
     metadata: Mapping[str, str] | None,
     validation: bool,
+    *,
+    created_at: int | None = None,
+    epochs: int | None = None,
 ) -> JobObject:
+    if metadata is None and number % 3 != 2:
+        metadata = {"team": _TEAMS[digest[61] % len(_TEAMS)], "run": str(number)}
+    if created_at is None:
+        created_at = _FIRST_JOB_AT + _JOB_GAP * number
     hyperparameters = {
         "batch_size": 2 ** (digest[50] % 5),
         "learning_rate_multiplier": (0.1, 0.8, 1.8, 2.0)[digest[51] % 4],
-        "n_epochs": 3 + digest[52] % 3,
+        "n_epochs": 3 + digest[52] % 3 if epochs is None else epochs,
     }
     return {
         "object": "fine_tuning.job",
         "id": f"ftjob-{name_from(digest, 24)}",
-        "created_at": _FIRST_JOB_AT + _JOB_GAP * number,
+        "created_at": created_at,
         "error": None,
         "estimated_finish": None,
         "fine_tuned_model": None,

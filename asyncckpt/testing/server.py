@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self, Unpack, get_args
 
 from asyncckpt.options import check_count
 from asyncckpt.testing.api import Api
-from asyncckpt.testing.checkpoints import Checkpoints
+from asyncckpt.testing.clocks import Clock
 from asyncckpt.testing.connections import Connections
-from asyncckpt.testing.data import METHODS, STATUSES, Dataset, Job
 from asyncckpt.testing.faults import Fault
 from asyncckpt.testing.handler import Handler
 from asyncckpt.testing.limiters import Hints, Limiter, TokenBucket
 from asyncckpt.testing.responses import RecordedRequest
+from asyncckpt.testing.results import ResultFormat
 from asyncckpt.testing.rules import FaultRule
-from asyncckpt.testing.shapes import CheckpointObject, JobObject, Method, Status
+from asyncckpt.testing.sandbox_jobs import SandboxJobs
+from asyncckpt.testing.shapes import Status
 from asyncckpt.testing.stats import Stats
 from asyncckpt.testing.threads import ServerThread
 
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
     from asyncckpt.testing.options import ClientOptions
 
 
-class Sandbox:
+class Sandbox(SandboxJobs):
     """A real HTTP server of the fine-tuning API inside the process, with generated data.
 
-    It serves the list of jobs, single jobs and the checkpoints of a job, with the pages and errors
-    of the API, on a free loopback port. `async with` serves on the running event loop, and `with`
-    in a thread of its own, for code that runs its own event loop or none.
+    It serves the list of jobs, single jobs, their checkpoints, events and result files, with the
+    pages and errors of the API, on a free loopback port. `async with` serves on the running event
+    loop, and `with` in a thread of its own, for code that runs its own event loop or none.
 
     Args:
         jobs: The number of jobs.
@@ -49,13 +50,19 @@ class Sandbox:
         statuses: The statuses of the jobs, newest first, repeated as needed; default: all statuses
             that have checkpoints, `succeeded` and `running` first. Jobs that are `queued` or
             `validating_files` have none.
+        live: The number of jobs that run while you look: they are validated, queued and trained
+            for a few minutes, and every fourth fails. They are the newest; `add_live_job` adds
+            others.
+        clock: The clock of the live jobs; default: a new `Clock`, which runs at normal speed. It is
+            the attribute `clock`.
+        results: How result files are sent: ``"csv"``, or ``"base64"`` for a CSV in base64.
         host: The address to listen on.
         port: The port to listen on; 0 selects a free one.
 
     Raises:
-        TypeError: `jobs`, `checkpoints` or `burst` is not an integer.
-        ValueError: A number is out of its range, a status is unknown, or there is a `burst` without
-            a `rate_limit`.
+        TypeError: `jobs`, `checkpoints`, `live` or `burst` is not an integer.
+        ValueError: A number is out of its range, a status or a format is unknown, or there is a
+            `burst` without a `rate_limit`.
     """
 
     def __init__(
@@ -69,10 +76,13 @@ class Sandbox:
         burst: int | None = None,
         api_key: str = "sk-sandbox",
         statuses: Sequence[Status] | None = None,
+        live: int = 0,
+        clock: Clock | None = None,
+        results: ResultFormat = "csv",
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        for name, number in (("jobs", jobs), ("checkpoints", checkpoints)):
+        for name, number in (("jobs", jobs), ("checkpoints", checkpoints), ("live", live)):
             check_count(name, number, least=0)
         shortest, longest = latency if isinstance(latency, tuple) else (latency, latency)
         if not 0 <= shortest <= longest:
@@ -81,21 +91,16 @@ class Sandbox:
         if not set(statuses or ()) <= set(get_args(Status)):
             message = f"statuses are {statuses}; give some of {get_args(Status)}"
             raise ValueError(message)
-        self.seed = seed
-        self._checkpoints = checkpoints
-        self._dataset = Dataset(seed)
-        dealt = tuple(statuses or STATUSES)
-        for position in reversed(range(jobs)):
-            self._dataset.add_job(
-                checkpoints=checkpoints,
-                status=dealt[position % len(dealt)],
-                method=METHODS[position % len(METHODS)],
-            )
+        if results not in get_args(ResultFormat):
+            raise ValueError(f"results is {results!r}; give one of {get_args(ResultFormat)}")
+        super().__init__(
+            seed=seed, jobs=jobs, checkpoints=checkpoints, statuses=statuses, live=live, clock=clock
+        )
         self._host = host
         self._wanted_port = port
         self._port: int | None = None
         self._handler = Handler(
-            Api(self._dataset, api_key),
+            Api(self._dataset, api_key, results),
             seed=seed,
             latency=latency,
             origin_of=self._origin,
@@ -211,33 +216,9 @@ class Sandbox:
         self._handler.latency = value
 
     @property
-    def jobs(self) -> list[JobObject]:
-        """The jobs as the API returns them, newest first."""
-        return [job.object for job in self._dataset.jobs]
-
-    @property
-    def job_ids(self) -> list[str]:
-        """The ids of the jobs, newest first."""
-        return [job["id"] for job in self.jobs]
-
-    @property
     def requests(self) -> list[RecordedRequest]:
         """The last 100,000 requests, oldest first."""
         return list(self._handler.requests)
-
-    def checkpoints_of(self, job_id: str) -> Checkpoints:
-        """Return the checkpoints of a job as the API returns them, newest first.
-
-        Args:
-            job_id: The id of the job.
-
-        Returns:
-            A sequence that computes each record when it is read.
-
-        Raises:
-            KeyError: There is no such job.
-        """
-        return self._job(job_id).checkpoints
 
     def client(self, **options: Unpack[ClientOptions]) -> AsyncClient:
         """Return an `AsyncClient` for this sandbox, with `base_url` and `api_key` filled in.
@@ -256,66 +237,6 @@ class Sandbox:
         if not carries_credentials(options.get("default_headers") or {}):
             filled.setdefault("api_key", self.api_key)
         return AsyncClient(**filled)
-
-    # Changes.
-
-    def add_job(
-        self,
-        *,
-        checkpoints: int | None = None,
-        status: Status | None = None,
-        method: Method | None = None,
-        metadata: Mapping[str, str] | None = None,
-        validation: bool = True,
-    ) -> str:
-        """Add a job, which is the newest one.
-
-        Args:
-            checkpoints: The number of its checkpoints; default: that of the other jobs.
-            status: Its status; default: the next in turn.
-            method: Its method; default: the next in turn.
-            metadata: Its metadata; default: generated.
-            validation: Whether it has a validation file and validation metrics.
-
-        Returns:
-            Its id.
-        """
-        job = self._dataset.add_job(
-            checkpoints=self._checkpoints if checkpoints is None else checkpoints,
-            status=status,
-            method=method,
-            metadata=metadata,
-            validation=validation,
-        )
-        return job.object["id"]
-
-    def add_checkpoint(self, job_id: str) -> CheckpointObject:
-        """Add the next checkpoint to a job that has not finished; a waiting job starts to run.
-
-        Args:
-            job_id: The id of the job.
-
-        Returns:
-            The new checkpoint as the API returns it.
-
-        Raises:
-            KeyError: There is no such job.
-            ValueError: The job has finished.
-        """
-        return self._job(job_id).add_checkpoint()
-
-    def finish(self, job_id: str, status: Status = "succeeded") -> None:
-        """End a job.
-
-        Args:
-            job_id: The id of the job.
-            status: `succeeded`, `failed` or `cancelled`.
-
-        Raises:
-            KeyError: There is no such job.
-            ValueError: The job has already finished, or `status` is a different one.
-        """
-        self._job(job_id).finish(status)
 
     def inject(
         self,
@@ -370,13 +291,6 @@ class Sandbox:
         """
         self._handler.limiter = limiter
         self._handler.hints = hints or Hints()
-
-    def _job(self, job_id: str) -> Job:
-        job = self._dataset.get(job_id)
-        if job is None:
-            message = f"the sandbox has no job {job_id!r}; its jobs are in .job_ids"
-            raise KeyError(message)
-        return job
 
     def _origin(self, host: str) -> str:
         if self._port is None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, Required, TypedDict
 
 Method = Literal["supervised", "dpo", "reinforcement"]
 Status = Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
+
+NOT_STARTED: frozenset[Status] = frozenset({"validating_files", "queued"})
+FINISHED: frozenset[Status] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class MetricsObject(TypedDict, total=False):
     """The metrics of a checkpoint; a metric that was not measured is absent."""
 
-    step: int
-    train_loss: float
+    step: Required[int]
+    train_loss: Required[float]
     train_mean_token_accuracy: float
     valid_loss: float
     valid_mean_token_accuracy: float
@@ -31,6 +34,18 @@ class CheckpointObject(TypedDict):
     fine_tuning_job_id: str
     metrics: MetricsObject
     step_number: int
+
+
+class EventObject(TypedDict):
+    """A `fine_tuning.job.event`."""
+
+    object: Literal["fine_tuning.job.event"]
+    id: str
+    created_at: int
+    level: Literal["info", "warn", "error"]
+    message: str
+    data: Mapping[str, object] | None
+    type: Literal["message", "metrics"]
 
 
 class JobErrorObject(TypedDict):

@@ -1,11 +1,12 @@
-"""The list of a job's events, from a server that makes them up."""
+"""The list of a job's events."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from asyncckpt import APIResponseValidationError, NotFoundError
+from asyncckpt import APIResponseValidationError, AsyncClient, NotFoundError, converter
+from asyncckpt.testing import Sandbox
 
 from support.servers import Answering, answering
 
@@ -89,3 +90,12 @@ async def test_an_id_must_not_change_the_path(job_id: str) -> None:
         with pytest.raises(ValueError, match="fine_tuning_job_id"):
             client.fine_tuning.jobs.list_events(job_id)
     assert server.targets == []
+
+
+@pytest.mark.parametrize("limit", [None, 7, 100])
+async def test_what_the_sandbox_has_comes_back_whole(
+    limit: int | None, sandbox: Sandbox, client: AsyncClient
+) -> None:
+    job = sandbox.add_job(checkpoints=3)
+    events = client.fine_tuning.jobs.list_events(job, limit=limit)
+    assert [converter.unstructure(event) async for event in events] == sandbox.events_of(job)

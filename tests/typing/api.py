@@ -22,7 +22,7 @@ from asyncckpt import (
     Timeout,
     omit,
 )
-from asyncckpt.testing import Sandbox, faults
+from asyncckpt.testing import Clock, Sandbox, faults
 
 
 def misspelt() -> None:
@@ -129,3 +129,6 @@ async def sandbox() -> None:
     async with Sandbox(jobs=3) as running, running.client(max_retries=0) as client:
         assert_type(client, AsyncClient)
         running.inject(faults.Status(500), times=2)
+    live = Sandbox(live=3, clock=Clock(speed=60))
+    assert_type(live.add_live_job(outcome="failed", keep_epochs=3), str)
+    live.clock.advance(60)
