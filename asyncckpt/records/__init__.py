@@ -9,13 +9,22 @@ if TYPE_CHECKING:
     from asyncckpt.records.conversion import converter
     from asyncckpt.records.events import FineTuningJobEvent
     from asyncckpt.records.jobs import FineTuningJob
+    from asyncckpt.records.steps import StepMetrics
 
-__all__ = ["Extra", "FineTuningJob", "FineTuningJobEvent", "converter", "extra_field"]
+__all__ = [
+    "Extra",
+    "FineTuningJob",
+    "FineTuningJobEvent",
+    "StepMetrics",
+    "converter",
+    "extra_field",
+]
 
 # These modules are slow to import, and programs that list checkpoints do not need them.
 _MODULES = {
     "FineTuningJob": "asyncckpt.records.jobs",
     "FineTuningJobEvent": "asyncckpt.records.events",
+    "StepMetrics": "asyncckpt.records.steps",
     "converter": "asyncckpt.records.conversion",
 }
 
