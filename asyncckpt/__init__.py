@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from asyncckpt.records.conversion import converter
     from asyncckpt.records.events import FineTuningJobEvent
     from asyncckpt.records.jobs import FineTuningJob
+    from asyncckpt.records.steps import StepMetrics
+    from asyncckpt.streams.curve import Curve
     from asyncckpt.streams.fanin import FanIn, JobFailure, Progress
     from asyncckpt.streams.page import Page, PageInfo
     from asyncckpt.streams.pager import Pager
@@ -44,6 +46,7 @@ __all__ = [
     "BadRequestError",
     "CallOptions",
     "ConflictError",
+    "Curve",
     "FanIn",
     "FineTuningJob",
     "FineTuningJobCheckpoint",
@@ -64,6 +67,7 @@ __all__ = [
     "RateLimitError",
     "Request",
     "Response",
+    "StepMetrics",
     "Timeout",
     "UnprocessableEntityError",
     "__version__",
@@ -98,6 +102,8 @@ _NAMES = {
     "asyncckpt.records.conversion": ("converter",),
     "asyncckpt.records.events": ("FineTuningJobEvent",),
     "asyncckpt.records.jobs": ("FineTuningJob",),
+    "asyncckpt.records.steps": ("StepMetrics",),
+    "asyncckpt.streams.curve": ("Curve",),
     "asyncckpt.streams.fanin": ("FanIn", "JobFailure", "Progress"),
     "asyncckpt.streams.page": ("Page", "PageInfo"),
     "asyncckpt.streams.pager": ("Pager",),

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from asyncckpt import records
 from asyncckpt.counts import RequestCounts
 from asyncckpt.messages import Response
-from asyncckpt.options import CallOptions, NotGiven, Omit, given, show_call_options
+from asyncckpt.options import (
+    CallOptions,
+    NotGiven,
+    Omit,
+    RequestOptions,
+    given,
+    show_call_options,
+)
 from asyncckpt.protocol.request import QueryValue, check_query, path_segment
 from asyncckpt.records.codec import Decoder, ListDecoder
 from asyncckpt.resources.checkpoints import AsyncCheckpoints
@@ -17,6 +24,9 @@ from asyncckpt.resources.endpoint import Endpoint
 from asyncckpt.resources.ownership import send_for_job
 from asyncckpt.streams.page import ignore
 from asyncckpt.streams.pager import Pager
+
+if TYPE_CHECKING:
+    from asyncckpt.streams.curve import Curve, Steps
 
 __all__ = ["AsyncFineTuning", "AsyncJobs"]
 
@@ -26,13 +36,6 @@ def _job_list() -> ListDecoder[records.FineTuningJob]:
     from asyncckpt.records.jobs import FineTuningJob, ListPaginatedFineTuningJobsResponse
 
     return ListDecoder(ListPaginatedFineTuningJobsResponse, FineTuningJob)
-
-
-@functools.cache
-def _event_list() -> ListDecoder[records.FineTuningJobEvent]:
-    from asyncckpt.records.events import FineTuningJobEvent, ListFineTuningJobEventsResponse
-
-    return ListDecoder(ListFineTuningJobEventsResponse, FineTuningJobEvent)
 
 
 @functools.cache
@@ -126,17 +129,22 @@ class AsyncJobs:
             TypeError: An argument has the wrong type, or is unknown.
             ValueError: An argument has an invalid value.
         """
-        endpoint, request = self._endpoint, self._endpoint.options(self.retrieve, options)
+        request = self._endpoint.options(self.retrieve, options)
         # Error reports show local variables, and `extra_headers` and `extra_query` may hold a key.
         del options
-        path = _job_path(fine_tuning_job_id)
-        call = endpoint.call(path, endpoint.query(request, {}), request, RequestCounts())
+        return await self._retrieve(fine_tuning_job_id, request)
+
+    async def _retrieve(self, job_id: str, request: RequestOptions) -> records.FineTuningJob:
+        endpoint = self._endpoint
+        call = endpoint.call(
+            _job_path(job_id), endpoint.query(request, {}), request, RequestCounts()
+        )
 
         def decode(response: Response) -> tuple[records.FineTuningJob, frozenset[str]]:
             job = _to_job(response)
-            return job, frozenset({job.id} - {fine_tuning_job_id, ""})
+            return job, frozenset({job.id} - {job_id, ""})
 
-        return await send_for_job(endpoint.session, call, fine_tuning_job_id, decode, ignore)
+        return await send_for_job(endpoint.session, call, job_id, decode, ignore)
 
     @show_call_options
     def list_events(
@@ -174,16 +182,66 @@ class AsyncJobs:
             ValueError: An argument has an invalid value: an id that would make a different path, a
                 `limit` below 1, a negative `prefetch`.
         """
+        from asyncckpt.resources.curves import event_list
+
         return self._endpoint.pager(
             f"{_job_path(fine_tuning_job_id)}/events",
             {},
-            _event_list(),
+            event_list,
             self._endpoint.options(self.list_events, options),
             after=after,
             limit=limit,
             prefetch=prefetch,
             max_records=max_records,
         )
+
+    @show_call_options
+    def step_metrics(
+        self,
+        job: str | records.FineTuningJob,
+        **options: Unpack[CallOptions],
+    ) -> Curve:
+        """Read the training curve of one job: the metrics of each step, in ascending order.
+
+        Nothing is sent until the curve is used. The metrics come from the job's result file, if it
+        has one that exists; otherwise from its ``metrics`` events, all of which are read and sorted
+        first. API reference: *Retrieve file content*, ``GET /files/{file_id}/content``, and *List
+        fine-tuning events*.
+
+        A result file is read piece by piece, in memory that does not grow with it, and holds a
+        connection until its end. `timeout` limits the wait for its first byte, and then each wait
+        for more of it. If the connection breaks, the file is read again from its beginning, up to
+        `max_retries` times, and no step comes twice.
+
+        Args:
+            job: The job, such as ``"ftjob-abc123"``, which is then requested for its result files,
+                or a record of it, which is taken to be up to date.
+            **options: See `CallOptions`.
+
+        Returns:
+            A `Curve`; ``async for`` yields `StepMetrics`, ``await`` returns a list of them. Using
+            it may raise `APIError`, `PaginationError`, what an `api_key` callable raises, or
+            RuntimeError if the client is closed.
+
+        Raises:
+            TypeError: An argument is of the wrong type, or unknown.
+            ValueError: An argument has an invalid value: an id that would make a different path.
+        """
+        from asyncckpt.resources.curves import StepsOfEvents, open_result_file
+        from asyncckpt.streams.curve import Curve
+
+        request = self._endpoint.options(self.step_metrics, options)
+        del options  # as in `retrieve`
+        if not isinstance(job, str) and not isinstance(job, records.FineTuningJob):
+            raise TypeError(f"job must be an id or a FineTuningJob, not {type(job).__name__}")
+        path = _job_path(job if isinstance(job, str) else job.id)
+
+        async def open_steps() -> Steps:
+            found = await self._retrieve(job, request) if isinstance(job, str) else job
+            file = await open_result_file(self._endpoint, found.result_files, request)
+            return file or StepsOfEvents(self._endpoint, f"{path}/events", request)
+
+        return Curve(open_steps)
 
 
 def _job_path(fine_tuning_job_id: object) -> str:

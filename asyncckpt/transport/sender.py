@@ -43,6 +43,8 @@ async def send(
     call: Call,
     decode: Callable[[Response], _T],
     on_wire: Callable[[], None],
+    *,
+    through: Exchange | None = None,
 ) -> _T:
     """Send a call, and retry it until it succeeds or `next_step` decides to give up.
 
@@ -52,6 +54,7 @@ async def send(
         decode: Converts a 2xx response to the result; may raise `TruncatedBodyError` or
             `MismatchError`.
         on_wire: See `OnWire` in `asyncckpt.streams.page`.
+        through: The exchange to use; default: the session's.
 
     Returns:
         The result of `decode`.
@@ -62,7 +65,7 @@ async def send(
         Exception: Any exception of an `api_key` callable.
     """
     async with session.lease() as exchange:
-        return await _Sending(exchange, call, decode, on_wire).run()
+        return await _Sending(through or exchange, call, decode, on_wire).run()
 
 
 class _Sending(Generic[_T]):

@@ -11,13 +11,16 @@ import math
 import ssl
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from types import AsyncGeneratorType, TracebackType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 import attrs
 
 from asyncckpt.transport.attempt import CLOSED
 from asyncckpt.transport.exchange import Exchange, open_exchange, wire_trace
+
+if TYPE_CHECKING:
+    from asyncckpt.transport.download import DownloadExchange
 
 __all__ = ["SessionManager", "check_session"]
 
@@ -144,6 +147,19 @@ class SessionManager:
             bound.finalizer = cast("AsyncGeneratorType[None, None]", finalizer)
             await anext(finalizer)
         return bound
+
+    async def download_exchange(self) -> DownloadExchange:
+        """Return an exchange for one file that is read piece by piece.
+
+        Raises:
+            RuntimeError: The session is closed, or another running event loop uses it.
+        """
+        # Most programs read no files.
+        from asyncckpt.transport.download import DownloadExchange
+
+        bound = await self.enter_loop()
+        uses_env_proxies = self._lent is None and self._trust_env
+        return DownloadExchange(bound.session, uses_env_proxies=uses_env_proxies)
 
     @property
     def connection_limit(self) -> float:

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncckpt.records import StepMetrics
-from asyncckpt.records import result_files
+from asyncckpt.records import StepMetrics, result_files
 from asyncckpt.records.codec import MismatchError
 from asyncckpt.records.result_files import LONGEST_LINE, ResultFileDecoder
 

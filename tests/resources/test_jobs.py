@@ -29,6 +29,7 @@ METHODS = [
     AsyncJobs.list,
     AsyncJobs.retrieve,
     AsyncJobs.list_events,
+    AsyncJobs.step_metrics,
     AsyncCheckpoints.list,
     AsyncCheckpoints.list_many,
 ]
@@ -62,8 +63,9 @@ def test_job_records_are_imported_on_first_use() -> None:
     # versions of msgspec import json.
     loaded = modules_loaded_by("asyncckpt.client") - modules_loaded_by("msgspec")
     assert "asyncckpt.resources.jobs" in loaded
-    records = {f"asyncckpt.records.{name}" for name in ("jobs", "events", "conversion")}
-    assert loaded.isdisjoint(records | {"aiohttp", "cattrs", "difflib", "json", "pydantic"})
+    late = {f"asyncckpt.records.{name}" for name in ("jobs", "events", "steps", "conversion")}
+    late |= {"asyncckpt.streams.curve", "aiohttp", "cattrs", "difflib", "json", "pydantic"}
+    assert loaded.isdisjoint(late)
 
 
 async def test_a_retrieved_job_knows_its_request(sandbox: Sandbox, client: AsyncClient) -> None:
@@ -100,7 +102,7 @@ def frames_of(error: BaseException) -> Iterator[FrameType]:
         yield frame
 
 
-@pytest.mark.parametrize("call", ["list", "page", "retrieve", "events", "checkpoints"])
+@pytest.mark.parametrize("call", ["list", "page", "retrieve", "events", "steps", "checkpoints"])
 async def test_no_frame_of_the_package_shows_a_key(call: str, sandbox: Sandbox) -> None:
     async with sandbox.client(default_query={"subscription-key": SECRET}) as client:
         jobs = client.fine_tuning.jobs
@@ -111,6 +113,7 @@ async def test_no_frame_of_the_package_shows_a_key(call: str, sandbox: Sandbox) 
             "page": lambda: jobs.list(**options),
             "retrieve": lambda: jobs.retrieve("ftjob-1", **options),
             "events": lambda: jobs.list_events("ftjob-1", **options),
+            "steps": lambda: jobs.step_metrics("ftjob-1", **options),
             "checkpoints": lambda: jobs.checkpoints.list("ftjob-1", **options),
         }
         with pytest.raises(APIError) as caught:

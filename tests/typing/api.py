@@ -11,6 +11,7 @@ from asyncckpt import (
     APIStatusError,
     AsyncClient,
     CallOptions,
+    Curve,
     FineTuningJob,
     FineTuningJobCheckpoint,
     FineTuningJobEvent,
@@ -19,6 +20,7 @@ from asyncckpt import (
     Page,
     Pager,
     Progress,
+    StepMetrics,
     Timeout,
     omit,
 )
@@ -92,6 +94,17 @@ async def events(client: AsyncClient) -> None:
         assert_type(event.type, str | None)
         assert_type(event.data, dict[str, object] | None)
     assert_type(await pager, Page[FineTuningJobEvent])
+
+
+async def curves(client: AsyncClient, job: FineTuningJob) -> None:
+    curve = client.fine_tuning.jobs.step_metrics("ftjob-abc123", timeout=3)
+    _ = assert_type(curve, Curve)
+    async for step in curve:
+        assert_type(step, StepMetrics)
+        assert_type(step.valid_loss, float | None)
+    assert_type(await client.fine_tuning.jobs.step_metrics(job), list[StepMetrics])
+    async with curve as entered:
+        _ = assert_type(entered, Curve)
 
 
 async def options(client: AsyncClient) -> None:
