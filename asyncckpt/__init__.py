@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         BadRequestError,
         ConflictError,
         InternalServerError,
+        NoCheckpointError,
         NotFoundError,
         OpenAIError,
         PaginationError,
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     from asyncckpt.records.jobs import FineTuningJob
     from asyncckpt.records.steps import StepMetrics
     from asyncckpt.streams.curve import Curve
+    from asyncckpt.streams.explanation import Explanation
     from asyncckpt.streams.fanin import FanIn, JobFailure, Progress
     from asyncckpt.streams.page import Page, PageInfo
     from asyncckpt.streams.pager import Pager
+    from asyncckpt.streams.ranking import Ranked
 
 __version__ = "0.1.0"
 
@@ -47,6 +50,7 @@ __all__ = [
     "CallOptions",
     "ConflictError",
     "Curve",
+    "Explanation",
     "FanIn",
     "FineTuningJob",
     "FineTuningJobCheckpoint",
@@ -54,6 +58,7 @@ __all__ = [
     "InternalServerError",
     "JobFailure",
     "Metrics",
+    "NoCheckpointError",
     "NotFoundError",
     "NotGiven",
     "Omit",
@@ -64,6 +69,7 @@ __all__ = [
     "PaginationError",
     "PermissionDeniedError",
     "Progress",
+    "Ranked",
     "RateLimitError",
     "Request",
     "Response",
@@ -89,6 +95,7 @@ _NAMES = {
         "BadRequestError",
         "ConflictError",
         "InternalServerError",
+        "NoCheckpointError",
         "NotFoundError",
         "OpenAIError",
         "PaginationError",
@@ -104,9 +111,11 @@ _NAMES = {
     "asyncckpt.records.jobs": ("FineTuningJob",),
     "asyncckpt.records.steps": ("StepMetrics",),
     "asyncckpt.streams.curve": ("Curve",),
+    "asyncckpt.streams.explanation": ("Explanation",),
     "asyncckpt.streams.fanin": ("FanIn", "JobFailure", "Progress"),
     "asyncckpt.streams.page": ("Page", "PageInfo"),
     "asyncckpt.streams.pager": ("Pager",),
+    "asyncckpt.streams.ranking": ("Ranked",),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

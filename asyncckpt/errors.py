@@ -3,27 +3,28 @@
 ::
 
     OpenAIError
-    └── APIError
-        ├── APIConnectionError
-        │   └── APITimeoutError
-        ├── APIStatusError
-        │   ├── BadRequestError           400
-        │   ├── AuthenticationError       401
-        │   ├── PermissionDeniedError     403
-        │   ├── NotFoundError             404
-        │   ├── ConflictError             409
-        │   ├── UnprocessableEntityError  422
-        │   ├── RateLimitError            429
-        │   └── InternalServerError       5xx
-        ├── APIResponseValidationError
-        └── PaginationError
+    ├── APIError
+    │   ├── APIConnectionError
+    │   │   └── APITimeoutError
+    │   ├── APIStatusError
+    │   │   ├── BadRequestError           400
+    │   │   ├── AuthenticationError       401
+    │   │   ├── PermissionDeniedError     403
+    │   │   ├── NotFoundError             404
+    │   │   ├── ConflictError             409
+    │   │   ├── UnprocessableEntityError  422
+    │   │   ├── RateLimitError            429
+    │   │   └── InternalServerError       5xx
+    │   ├── APIResponseValidationError
+    │   └── PaginationError
+    └── NoCheckpointError
 
 All of them can be pickled, for process pools and task queues.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "BadRequestError",
     "ConflictError",
     "InternalServerError",
+    "NoCheckpointError",
     "NotFoundError",
     "OpenAIError",
     "PaginationError",
@@ -47,7 +49,7 @@ __all__ = [
     "UnprocessableEntityError",
 ]
 
-_ErrorT = TypeVar("_ErrorT", bound="APIError")
+_ErrorT = TypeVar("_ErrorT", bound="OpenAIError")
 
 
 class OpenAIError(Exception):
@@ -109,6 +111,30 @@ class APIConnectionError(APIError):
 
 class APITimeoutError(APIConnectionError):
     """The request exceeded its `timeout`, or waited longer than `max_wait`."""
+
+
+class NoCheckpointError(OpenAIError):
+    """No checkpoint can be ranked: there are none, or none with the metric.
+
+    Attributes:
+        jobs: How many jobs were looked at. For a stream of checkpoints: of how many jobs they are.
+        checkpoints: How many checkpoints they have.
+        metrics: The metrics that were measured at any of these checkpoints.
+        failed: How many of the jobs could not be listed; the error of the first one is the
+            ``__cause__``.
+    """
+
+    def __init__(
+        self, message: str, *, jobs: int, checkpoints: int, metrics: Sequence[str], failed: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.jobs = jobs
+        self.checkpoints = checkpoints
+        self.metrics = tuple(metrics)
+        self.failed = failed
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restore, (type(self), self.args, self.__dict__)
 
 
 class _ResponseError(APIError):

@@ -17,6 +17,7 @@ from asyncckpt import (
     BadRequestError,
     ConflictError,
     InternalServerError,
+    NoCheckpointError,
     NotFoundError,
     OpenAIError,
     PaginationError,
@@ -58,6 +59,7 @@ PARENTS = {
     InternalServerError: APIStatusError,
     APIResponseValidationError: APIError,
     PaginationError: APIError,
+    NoCheckpointError: OpenAIError,
 }
 
 
@@ -77,6 +79,7 @@ EXAMPLES: list[OpenAIError] = [
     APIResponseValidationError("odd", response=RESPONSE, body="[]", path="$.data[3]"),
     PaginationError("a cycle", cursor="ftckpt_1", request=REQUEST),
     PaginationError("nowhere", cursor=None),
+    NoCheckpointError("none", jobs=2, checkpoints=3, metrics=["train_loss"], failed=1),
 ]
 
 

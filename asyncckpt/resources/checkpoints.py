@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import builtins
+import functools
+from collections.abc import Coroutine
 from typing import Final, Unpack
 
+from asyncckpt import streams
 from asyncckpt.counts import RequestCounts
-from asyncckpt.options import CallOptions, NotGiven, Omit, check_count, show_call_options
+from asyncckpt.options import (
+    CallOptions,
+    NotGiven,
+    Omit,
+    RequestOptions,
+    check_count,
+    show_call_options,
+)
 from asyncckpt.protocol.request import path_segment
+from asyncckpt.records.base import HasId
 from asyncckpt.records.checkpoints import (
     FineTuningJobCheckpoint,
     ListFineTuningJobCheckpointsResponse,
 )
 from asyncckpt.records.codec import ListDecoder
 from asyncckpt.resources.endpoint import Endpoint
-from asyncckpt.streams.fanin import FanIn, Jobs, OnError
+from asyncckpt.streams.fanin import FanIn, Jobs, OnError, check_on_error
 from asyncckpt.streams.page import Fetch
 from asyncckpt.streams.pager import Pager
 
@@ -124,6 +136,145 @@ class AsyncCheckpoints:
         if max_records_per_job is not None:
             check_count("max_records_per_job", max_records_per_job, least=1)
         request = self._endpoint.options(self.list_many, options)
+        return self._fan_in(
+            jobs,
+            request,
+            concurrency=concurrency,
+            ordered=ordered,
+            on_error=on_error,
+            limit=limit,
+            max_records_per_job=max_records_per_job,
+        )
+
+    @show_call_options
+    def best(
+        self,
+        jobs: str | HasId | Jobs,
+        *,
+        metric: str | None = None,
+        mode: streams.Mode | None = None,
+        concurrency: int = 50,
+        on_error: OnError = "raise",
+        **options: Unpack[CallOptions],
+    ) -> Coroutine[object, object, streams.Ranked]:
+        """Find the best checkpoint of one or many jobs.
+
+        All checkpoints are read once; memory does not depend on their number. `top` finds more than
+        one, and describes the order.
+
+        Args:
+            jobs: As for `top`.
+            metric: As for `top`.
+            mode: As for `top`.
+            concurrency: How many jobs to list at the same time; default 50.
+            on_error: What to do about a job that fails, as for `list_many`.
+            **options: See `CallOptions`.
+
+        Returns:
+            The best checkpoint, with its metric and its value; `Ranked.explain` says where the
+            validation of its job turned up.
+
+        Raises:
+            NoCheckpointError: Nothing can be ranked; it says what was seen.
+            APIError: A job failed, with ``on_error="raise"``.
+            RuntimeError: The client is closed.
+            TypeError: An argument is of the wrong type, or unknown; raised by the call, before its
+                result is awaited.
+            ValueError: An argument has an invalid value; also raised by the call.
+            BaseException: What `jobs`, `on_error` or an `api_key` callable raises.
+        """
+        request = self._endpoint.options(self.best, options)
+        return _first(self._rank(jobs, 1, metric, mode, request, concurrency, on_error))
+
+    @show_call_options
+    def top(
+        self,
+        jobs: str | HasId | Jobs,
+        n: int,
+        *,
+        metric: str | None = None,
+        mode: streams.Mode | None = None,
+        concurrency: int = 50,
+        on_error: OnError = "raise",
+        **options: Unpack[CallOptions],
+    ) -> Coroutine[object, object, builtins.list[streams.Ranked]]:
+        """Find the best checkpoints of one or many jobs.
+
+        All checkpoints are read once. Memory is needed for `n` checkpoints of each metric that may
+        be the one to rank by, and for a short summary of each job.
+
+        A value that is missing, null, NaN or infinite is skipped, and so is a negative loss or
+        accuracy, which some servers send for one that was not measured. Of equal values, the later
+        step comes first, then the later `created_at`, then the greater id.
+
+        Args:
+            jobs: One id or job record; or several, as for `list_many`; or checkpoints from any
+                iterable or async iterable, such as a stream that you have filtered.
+            n: How many checkpoints to find.
+            metric: The metric to rank by: any key of `metrics`, also one that this version does not
+                know. Default: the first of full_valid_loss, valid_loss,
+                full_valid_mean_token_accuracy, valid_mean_token_accuracy and train_loss that every
+                job with checkpoints has.
+            mode: ``"min"`` if the lowest value is the best, ``"max"`` if it is the highest.
+                Default: by the name. A loss, error or perplexity is better if it is lower; an
+                accuracy, reward or score if it is higher.
+            concurrency: How many jobs to list at the same time; default 50.
+            on_error: What to do about a job that fails, as for `list_many`. The failures collected
+                are in `Ranked.failures`.
+            **options: See `CallOptions`.
+
+        Returns:
+            The checkpoints, the best first: `n`, or fewer if there are fewer with the metric. Jobs
+            without the metric are in `Ranked.unranked`.
+
+        Raises:
+            NoCheckpointError: Nothing can be ranked; it says what was seen.
+            APIError: A job failed, with ``on_error="raise"``.
+            RuntimeError: The client is closed.
+            TypeError: An argument is of the wrong type, or unknown; raised by the call, before its
+                result is awaited. Also if `jobs` yields both jobs and checkpoints.
+            ValueError: An argument has an invalid value; also raised by the call.
+            BaseException: What `jobs`, `on_error` or an `api_key` callable raises.
+        """
+        request = self._endpoint.options(self.top, options)
+        return self._rank(jobs, n, metric, mode, request, concurrency, on_error)
+
+    def _rank(
+        self,
+        jobs: str | HasId | Jobs,
+        n: int,
+        metric: str | None,
+        mode: streams.Mode | None,
+        request: RequestOptions,
+        concurrency: int,
+        on_error: OnError,
+    ) -> Coroutine[object, object, builtins.list[streams.Ranked]]:
+        from asyncckpt.streams.ranking import Selection, rank_from
+
+        check_count("concurrency", concurrency, least=1)
+        check_on_error(on_error)
+        listed = functools.partial(
+            self._fan_in,
+            request=request,
+            concurrency=concurrency,
+            ordered=False,
+            on_error=on_error,
+            limit=None,
+            max_records_per_job=None,
+        )
+        return rank_from(jobs, Selection(n, metric, mode), listed)
+
+    def _fan_in(
+        self,
+        jobs: Jobs,
+        request: RequestOptions,
+        *,
+        concurrency: int,
+        ordered: bool,
+        on_error: OnError,
+        limit: int | NotGiven | Omit | None,
+        max_records_per_job: int | None,
+    ) -> FanIn[FineTuningJobCheckpoint]:
         query = self._endpoint.list_query(request, {}, limit, max_records_per_job)
         counts = RequestCounts()
 
@@ -142,6 +293,10 @@ class AsyncCheckpoints:
             max_records_per_job=max_records_per_job,
             counts=counts,
         )
+
+
+async def _first(ranking: Coroutine[object, object, list[streams.Ranked]]) -> streams.Ranked:
+    return (await ranking)[0]
 
 
 def _checkpoints_path(fine_tuning_job_id: object) -> str:

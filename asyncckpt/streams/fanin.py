@@ -28,7 +28,7 @@ from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource
 from asyncckpt.streams.stream import Reader, Stream
 from asyncckpt.streams.text import safe_text
 
-__all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress"]
+__all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress", "check_on_error"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
 
@@ -49,6 +49,12 @@ class JobFailure:
 
 OnError: TypeAlias = Literal["raise", "collect"] | Callable[[JobFailure], Awaitable[None] | None]
 """What to do if a job fails; see `AsyncCheckpoints.list_many`."""
+
+
+def check_on_error(on_error: object) -> None:
+    """Raise ValueError unless `on_error` is an `OnError`."""
+    if not callable(on_error) and on_error not in ("raise", "collect"):
+        raise ValueError(f"on_error must be 'raise', 'collect' or a callable, not {on_error!r}")
 
 
 @attrs.frozen
@@ -103,8 +109,7 @@ class FanIn(Stream, Generic[RecordT]):
         counts: RequestCounts,
     ) -> None:
         super().__init__()
-        if not callable(on_error) and on_error not in ("raise", "collect"):
-            raise ValueError(f"on_error must be 'raise', 'collect' or a callable, not {on_error!r}")
+        check_on_error(on_error)
         self._source = JobSource(jobs)
         self._fetch_of = fetch_of
         self._concurrency = concurrency

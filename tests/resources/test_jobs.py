@@ -3,7 +3,7 @@
 import inspect
 import traceback
 import typing
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any
 
@@ -17,6 +17,7 @@ from asyncckpt import (
     FineTuningJobCheckpoint,
     FineTuningJobEvent,
     Pager,
+    Ranked,
 )
 from asyncckpt.resources.checkpoints import AsyncCheckpoints
 from asyncckpt.resources.jobs import AsyncJobs
@@ -32,6 +33,8 @@ METHODS = [
     AsyncJobs.step_metrics,
     AsyncCheckpoints.list,
     AsyncCheckpoints.list_many,
+    AsyncCheckpoints.best,
+    AsyncCheckpoints.top,
 ]
 
 
@@ -49,6 +52,9 @@ def test_type_hints_can_be_resolved() -> None:
     assert typing.get_type_hints(AsyncJobs.list)["return"] == Pager[FineTuningJob]
     assert typing.get_type_hints(AsyncJobs.retrieve)["return"] == FineTuningJob
     assert typing.get_type_hints(AsyncJobs.list_events)["return"] == Pager[FineTuningJobEvent]
+    assert (
+        typing.get_type_hints(AsyncCheckpoints.best)["return"] == Coroutine[object, object, Ranked]
+    )
     hints = typing.get_type_hints(AsyncCheckpoints.list)
     assert hints["return"] == Pager[FineTuningJobCheckpoint]
     assert "timeout" in typing.get_type_hints(CallOptions)
@@ -64,7 +70,8 @@ def test_job_records_are_imported_on_first_use() -> None:
     loaded = modules_loaded_by("asyncckpt.client") - modules_loaded_by("msgspec")
     assert "asyncckpt.resources.jobs" in loaded
     late = {f"asyncckpt.records.{name}" for name in ("jobs", "events", "steps", "conversion")}
-    late |= {"asyncckpt.streams.curve", "aiohttp", "cattrs", "difflib", "json", "pydantic"}
+    late |= {"asyncckpt.streams.curve", "asyncckpt.streams.ranking"}
+    late |= {"aiohttp", "cattrs", "difflib", "json", "pydantic"}
     assert loaded.isdisjoint(late)
 
 
@@ -102,7 +109,9 @@ def frames_of(error: BaseException) -> Iterator[FrameType]:
         yield frame
 
 
-@pytest.mark.parametrize("call", ["list", "page", "retrieve", "events", "steps", "checkpoints"])
+@pytest.mark.parametrize(
+    "call", ["list", "page", "retrieve", "events", "steps", "checkpoints", "best"]
+)
 async def test_no_frame_of_the_package_shows_a_key(call: str, sandbox: Sandbox) -> None:
     async with sandbox.client(default_query={"subscription-key": SECRET}) as client:
         jobs = client.fine_tuning.jobs
@@ -115,6 +124,7 @@ async def test_no_frame_of_the_package_shows_a_key(call: str, sandbox: Sandbox) 
             "events": lambda: jobs.list_events("ftjob-1", **options),
             "steps": lambda: jobs.step_metrics("ftjob-1", **options),
             "checkpoints": lambda: jobs.checkpoints.list("ftjob-1", **options),
+            "best": lambda: jobs.checkpoints.best("ftjob-1", **options),
         }
         with pytest.raises(APIError) as caught:
             await requests[call]()

@@ -12,6 +12,7 @@ from asyncckpt import (
     AsyncClient,
     CallOptions,
     Curve,
+    Explanation,
     FineTuningJob,
     FineTuningJobCheckpoint,
     FineTuningJobEvent,
@@ -21,6 +22,7 @@ from asyncckpt import (
     Pager,
     Progress,
     StepMetrics,
+    Ranked,
     Timeout,
     omit,
 )
@@ -77,6 +79,23 @@ async def many(client: AsyncClient) -> None:
     assert_type(stream.failures, tuple[JobFailure, ...])
     assert_type(stream.progress, Progress)
     jobs.checkpoints.list_many(["ftjob-abc123"], ordered=True, on_error=print)
+
+
+async def rankings(client: AsyncClient, chosen: list[FineTuningJobCheckpoint]) -> None:
+    checkpoints, jobs = client.fine_tuning.jobs.checkpoints, client.fine_tuning.jobs
+    best = await checkpoints.best("ftjob-abc123")
+    assert_type(best, Ranked)
+    assert_type(best.checkpoint, FineTuningJobCheckpoint)
+    assert_type(best.unranked, tuple[str, ...])
+    assert_type(best.explain(), Explanation)
+    top = await checkpoints.top(jobs.list(), 5, metric="reward", mode="max", timeout=5)
+    assert_type(top, list[Ranked])
+    await checkpoints.best(await jobs.retrieve("ftjob-abc123"))
+    await checkpoints.best(["ftjob-abc123"], on_error=print)
+    await checkpoints.best(checkpoints.list_many(jobs.list()))
+    await checkpoints.best(chosen)
+    await checkpoints.best(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await checkpoints.best("ftjob-abc123", mode="lowest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def jobs(client: AsyncClient) -> None:

@@ -1,0 +1,328 @@
+"""Chooses the best checkpoints of one or many jobs, in one pass over a stream.
+
+A pass keeps the `n` best checkpoints of each metric that may be the one to rank by, and a summary
+of each job, whose size does not depend on the number of its checkpoints.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from typing import Final, TypeAlias, cast
+
+import attrs
+
+from asyncckpt.errors import NoCheckpointError
+from asyncckpt.options import check_count
+from asyncckpt.records.base import HasId
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint
+from asyncckpt.streams.criteria import (
+    KNOWN_METRICS,
+    Criterion,
+    Mode,
+    criterion_of,
+    number_of,
+)
+from asyncckpt.streams.explanation import Explanation, JobSummary, explain
+from asyncckpt.streams.fanin import FanIn, JobFailure, Jobs
+from asyncckpt.streams.sources import EXHAUSTED, JobSource
+from asyncckpt.streams.text import safe_text
+
+__all__ = ["PREFERRED_METRICS", "Ranked", "Selection", "rank_from"]
+
+PREFERRED_METRICS: Final = (
+    "full_valid_loss",
+    "valid_loss",
+    "full_valid_mean_token_accuracy",
+    "valid_mean_token_accuracy",
+    "train_loss",
+)
+"""What checkpoints are ranked by, if the caller does not say: the first that every job has."""
+
+_MAX_NAMES: Final = 100
+"""How many unknown metrics are remembered for an error message; a server could send any number."""
+
+
+@attrs.frozen
+class Ranked:
+    """A checkpoint and its place in a ranking.
+
+    Attributes:
+        checkpoint: The checkpoint.
+        metric: The metric that the checkpoints were ranked by.
+        value: Its value for this checkpoint.
+        rank: The place, from 1 on.
+        mode: ``"min"`` if the lowest value is the best, ``"max"`` if it is the highest.
+        unranked: The ids of the jobs that have checkpoints, but none with this metric.
+        failures: The jobs that could not be listed to their end, with ``on_error="collect"``.
+    """
+
+    checkpoint: FineTuningJobCheckpoint
+    metric: str
+    value: float
+    rank: int
+    mode: Mode
+    unranked: tuple[str, ...] = attrs.field(repr=False)
+    failures: tuple[JobFailure, ...] = attrs.field(repr=False)
+    _job: JobSummary = attrs.field(repr=False, eq=False)
+
+    def explain(self) -> Explanation:
+        """Describe where the validation of the checkpoint's job turned up.
+
+        Nothing is requested: the description is from the checkpoints that the ranking saw.
+
+        Returns:
+            The description; ``str`` turns it into plain English.
+        """
+        criterion = criterion_of(self.metric, self.mode)
+        return explain(self.checkpoint, criterion, self.value, self._job)
+
+
+_Key: TypeAlias = tuple[float, int, int, str, str]
+
+
+class _Best:
+    """The `n` best checkpoints by one criterion.
+
+    Ties go to the later step, then to the later creation, then to the greater id. A checkpoint that
+    comes twice counts once.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._kept: dict[_Key, tuple[FineTuningJobCheckpoint, float]] = {}
+        self._keys: list[_Key] = []
+
+    def offer(self, goodness: float, value: float, checkpoint: FineTuningJobCheckpoint) -> None:
+        """Keep a checkpoint if it is among the best so far."""
+        keys = self._keys
+        is_full = len(keys) == self._n
+        if is_full and goodness < keys[0][0]:
+            return
+        key = (
+            goodness,
+            checkpoint.step_number,
+            checkpoint.created_at,
+            checkpoint.id,
+            checkpoint.fine_tuning_job_id,
+        )
+        if key in self._kept or (is_full and key < keys[0]):
+            return
+        if is_full:
+            del self._kept[heapq.heapreplace(keys, key)]
+        else:
+            heapq.heappush(keys, key)
+        self._kept[key] = (checkpoint, value)
+
+    def in_order(self) -> list[tuple[FineTuningJobCheckpoint, float]]:
+        """Return the checkpoints and their values, the best first."""
+        return [self._kept[key] for key in sorted(self._keys, reverse=True)]
+
+
+class Selection:
+    """Selects the best of the checkpoints that are added to it, in any order.
+
+    Args:
+        n: How many to select.
+        metric: The metric to rank by. Default: the first of `PREFERRED_METRICS` that every job with
+            checkpoints has.
+        mode: Whether the lowest or the highest value is the best; default: by the name.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument has an invalid value: an `n` below 1, a metric whose name does not
+            tell which values are better, a `mode` without a metric.
+    """
+
+    def __init__(self, n: int, metric: str | None = None, mode: Mode | None = None) -> None:
+        check_count("n", n, least=1)
+        if metric is None and mode is not None:
+            raise ValueError("mode belongs to a metric: pass metric= as well")
+        names = PREFERRED_METRICS if metric is None else (metric,)
+        self._metric = metric
+        self._ranked = {name: (criterion_of(name, mode), _Best(n)) for name in names}
+        noted = (criterion_of(name) for name in KNOWN_METRICS if name not in self._ranked)
+        self._measured: list[tuple[Criterion, _Best | None]] = [
+            *self._ranked.values(),
+            *((criterion, None) for criterion in noted),
+        ]
+        self._jobs: dict[str, JobSummary] = {}
+        self._unknown: set[str] = set()
+        self._checkpoints = 0
+
+    def add(self, checkpoint: FineTuningJobCheckpoint) -> None:
+        """Take a checkpoint into account."""
+        self._checkpoints += 1
+        step, metrics = checkpoint.step_number, checkpoint.metrics
+        job = self._jobs.get(checkpoint.fine_tuning_job_id)
+        if job is None:
+            job = self._jobs[checkpoint.fine_tuning_job_id] = JobSummary()
+        job.count(step)
+        for criterion, best in self._measured:
+            value = criterion.value_of(metrics)
+            if value is None:
+                continue
+            job.note(criterion, value, step)
+            if best is not None:
+                best.offer(criterion.goodness_of(value), value, checkpoint)
+        if metrics.extra:
+            self._note_unknown(metrics.extra)
+
+    def result(
+        self, *, jobs: int | None = None, failures: Sequence[JobFailure] = ()
+    ) -> list[Ranked]:
+        """Return the best of the checkpoints added so far.
+
+        Args:
+            jobs: How many jobs were looked at; default: those with checkpoints.
+            failures: The jobs that could not be listed to their end.
+
+        Returns:
+            At most `n`, the best first.
+
+        Raises:
+            NoCheckpointError: There is no checkpoint with the metric, or no metric that every job
+                has.
+        """
+        jobs = len(self._jobs) if jobs is None else jobs
+        metric = self._chosen()
+        chosen = [] if metric is None else self._ranked[metric][1].in_order()
+        if metric is None or not chosen:
+            reason = failures[0].error if failures else None
+            raise self._nothing(jobs, failures) from reason
+        criterion = self._ranked[metric][0]
+        unranked = tuple(id_ for id_, job in self._jobs.items() if metric not in job.metrics)
+        return [
+            Ranked(
+                checkpoint,
+                metric,
+                value,
+                place,
+                criterion.mode,
+                unranked,
+                tuple(failures),
+                self._jobs[checkpoint.fine_tuning_job_id],
+            )
+            for place, (checkpoint, value) in enumerate(chosen, start=1)
+        ]
+
+    def _chosen(self) -> str | None:
+        if self._metric is not None:
+            return self._metric
+        jobs = self._jobs.values()
+        return next(
+            (name for name in self._ranked if all(name in job.metrics for job in jobs)), None
+        )
+
+    def _note_unknown(self, extra: dict[str, object]) -> None:
+        for name, value in extra.items():
+            if len(self._unknown) < _MAX_NAMES and number_of(value) is not None:
+                self._unknown.add(safe_text(name))
+
+    def _nothing(self, jobs: int, failures: Sequence[JobFailure]) -> NoCheckpointError:
+        counts = {
+            criterion.metric: sum(criterion.metric in job.metrics for job in self._jobs.values())
+            for criterion, _ in self._measured
+        }
+        known = [name for name in KNOWN_METRICS if counts.get(name)]
+        seen = (*known, *sorted(self._unknown.difference(known)))
+        said = self._reason(jobs, counts, seen)
+        if failures:
+            first = safe_text(failures[0].error)
+            said += f"; {_counted(len(failures), 'job')} could not be listed: {first}"
+        return NoCheckpointError(
+            said,
+            jobs=jobs,
+            checkpoints=self._checkpoints,
+            metrics=seen,
+            failed=len(failures),
+        )
+
+    def _reason(self, jobs: int, counts: dict[str, int], seen: Sequence[str]) -> str:
+        if not self._checkpoints:
+            return f"there is no checkpoint to rank in {_counted(jobs, 'job')}"
+        checkpoints = _counted(self._checkpoints, "checkpoint")
+        total = len(self._jobs)
+        where = f"{checkpoints} of {_counted(total, 'job')}"
+        if self._metric is not None:
+            present = f"they have: {', '.join(seen)}" if seen else "they have no metrics"
+            return f"none of {where} has a measured {safe_text(self._metric)!r}; {present}"
+        shares = ", ".join(
+            f"{name} in {counts[name]} of {total}" for name in PREFERRED_METRICS if counts[name]
+        )
+        if not shares:
+            others = f", but other metrics: {', '.join(seen)}" if seen else ""
+            return f"{where} have no metric to rank by{others}; choose one with metric="
+        return f"no metric is in every job of {where}: {shares}; choose one with metric="
+
+
+def rank_from(
+    jobs: str | HasId | Jobs,
+    selection: Selection,
+    list_jobs: Callable[[Jobs], FanIn[FineTuningJobCheckpoint]],
+) -> Coroutine[object, object, list[Ranked]]:
+    """Select the best checkpoints of jobs, or of the checkpoints that are given.
+
+    Args:
+        jobs: An id, a job record, or several of them; or checkpoints. A generator is closed at the
+            end.
+        selection: Selects them.
+        list_jobs: Lists the checkpoints of jobs.
+
+    Returns:
+        What to await for the checkpoints, the best first. It raises NoCheckpointError if nothing
+        can be ranked, TypeError if `jobs` yields both jobs and checkpoints, and whatever `jobs` or
+        the list of checkpoints raises.
+
+    Raises:
+        TypeError: `jobs` is of the wrong type, such as a single checkpoint.
+    """
+    if isinstance(jobs, FineTuningJobCheckpoint):
+        raise TypeError("jobs must be jobs, or several checkpoints, not a single checkpoint")
+    # A record of the official SDK can be iterated over, too.
+    is_one = isinstance(jobs, str) or isinstance(getattr(jobs, "id", None), str)
+    source = JobSource(cast("Jobs", (jobs,) if is_one else jobs))
+    return _rank(source, selection, list_jobs)
+
+
+async def _rank(
+    source: JobSource,
+    selection: Selection,
+    list_jobs: Callable[[Jobs], FanIn[FineTuningJobCheckpoint]],
+) -> list[Ranked]:
+    try:
+        first = await source.draw()
+        if first is EXHAUSTED:
+            return selection.result()
+        if isinstance(first, FineTuningJobCheckpoint):
+            await _add_all(first, source, selection)
+            return selection.result()
+        stream = list_jobs(_jobs_from(first, source))
+        async with stream:
+            async for checkpoint in stream:
+                selection.add(checkpoint)
+        return selection.result(jobs=source.drawn, failures=stream.failures)
+    finally:
+        await source.aclose()
+
+
+async def _add_all(first: object, source: JobSource, selection: Selection) -> None:
+    item = first
+    while item is not EXHAUSTED:
+        if not isinstance(item, FineTuningJobCheckpoint):
+            raise TypeError(f"expected only checkpoints, got {safe_text(item, repr)}")
+        selection.add(item)
+        item = await source.draw()
+
+
+async def _jobs_from(first: object, source: JobSource) -> AsyncGenerator[str | HasId, None]:
+    item = first
+    while item is not EXHAUSTED:
+        if isinstance(item, FineTuningJobCheckpoint):
+            raise TypeError(f"expected only jobs, got the checkpoint {safe_text(item.id)}")
+        yield cast("str | HasId", item)
+        item = await source.draw()
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
