@@ -224,8 +224,8 @@ class AsyncCheckpoints:
             **options: See `CallOptions`.
 
         Returns:
-            The checkpoints, the best first: `n`, or fewer if there are fewer with the metric. Jobs
-            without the metric are in `Ranked.unranked`.
+            At most `n` checkpoints, the best first. Jobs without the metric are in
+            `Ranked.unranked`.
 
         Raises:
             NoCheckpointError: Nothing can be ranked; it says what was seen.
