@@ -84,8 +84,8 @@ def criterion_of(metric: str, mode: Mode | None = None) -> Criterion:
     if mode is None:
         if is_down == is_up:
             raise ValueError(
-                f"the name {metric!r} does not tell whether less or more is better: "
-                "pass mode='min' or mode='max'"
+                f"the name {metric!r} does not tell whether lower or higher values are better: "
+                "set the mode to 'min' or 'max'"
             )
         mode = "max" if is_up else "min"
     if mode not in ("min", "max"):

@@ -184,7 +184,6 @@ class Selection:
             NoCheckpointError: There is no checkpoint with the metric, or no metric that every job
                 has.
         """
-        jobs = len(self._jobs) if jobs is None else jobs
         metric = self._chosen()
         chosen = [] if metric is None else self._ranked[metric][1].in_order()
         if metric is None or not chosen:
@@ -219,7 +218,7 @@ class Selection:
             if len(self._unknown) < _MAX_NAMES and number_of(value) is not None:
                 self._unknown.add(safe_text(name))
 
-    def _nothing(self, jobs: int, failures: Sequence[JobFailure]) -> NoCheckpointError:
+    def _nothing(self, jobs: int | None, failures: Sequence[JobFailure]) -> NoCheckpointError:
         counts = {
             criterion.metric: sum(criterion.metric in job.metrics for job in self._jobs.values())
             for criterion, _ in self._measured
@@ -232,15 +231,16 @@ class Selection:
             said += f"; {_counted(len(failures), 'job')} could not be listed: {first}"
         return NoCheckpointError(
             said,
-            jobs=jobs,
+            jobs=len(self._jobs) if jobs is None else jobs,
             checkpoints=self._checkpoints,
             metrics=seen,
             failed=len(failures),
         )
 
-    def _reason(self, jobs: int, counts: dict[str, int], seen: Sequence[str]) -> str:
+    def _reason(self, jobs: int | None, counts: dict[str, int], seen: Sequence[str]) -> str:
         if not self._checkpoints:
-            return f"there is no checkpoint to rank in {_counted(jobs, 'job')}"
+            where = "" if jobs is None else f" in {_counted(jobs, 'job')}"
+            return f"there is no checkpoint to rank{where}"
         checkpoints = _counted(self._checkpoints, "checkpoint")
         total = len(self._jobs)
         where = f"{checkpoints} of {_counted(total, 'job')}"
@@ -250,10 +250,10 @@ class Selection:
         shares = ", ".join(
             f"{name} in {counts[name]} of {total}" for name in PREFERRED_METRICS if counts[name]
         )
-        if not shares:
-            others = f", but other metrics: {', '.join(seen)}" if seen else ""
-            return f"{where} have no metric to rank by{others}; choose one with metric="
-        return f"no metric is in every job of {where}: {shares}; choose one with metric="
+        if shares:
+            return f"no metric is in every job of {where} ({shares}): choose a metric"
+        others = f", but other metrics ({', '.join(seen)}): choose one" if seen else ""
+        return f"{where} have no metric to rank by{others}"
 
 
 def rank_from(

@@ -39,7 +39,7 @@ def test_every_metric_of_the_api_has_a_direction(metric: str) -> None:
 
 @pytest.mark.parametrize("metric", ["step", "gloss", "kl", "reward_loss", "accuracy_error", "é"])
 def test_a_name_that_does_not_say_it_needs_a_mode(metric: str) -> None:
-    with pytest.raises(ValueError, match="pass mode='min' or mode='max'"):
+    with pytest.raises(ValueError, match="set the mode to 'min' or 'max'"):
         criterion_of(metric)
     assert criterion_of(metric, "min").mode == "min"
     assert criterion_of(metric, "max").mode == "max"

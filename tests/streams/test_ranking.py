@@ -222,7 +222,7 @@ def test_a_metric_that_this_version_does_not_know() -> None:
 
 
 def test_no_checkpoints() -> None:
-    with pytest.raises(NoCheckpointError, match="no checkpoint to rank in 0 jobs") as caught:
+    with pytest.raises(NoCheckpointError, match="no checkpoint to rank$") as caught:
         selected([])
     error = caught.value
     assert (error.jobs, error.checkpoints, error.metrics, error.failed) == (0, 0, (), 0)
@@ -254,16 +254,16 @@ def test_no_metric_that_every_job_has() -> None:
     with pytest.raises(NoCheckpointError) as caught:
         selected(records)
     assert str(caught.value) == (
-        "no metric is in every job of 3 checkpoints of 3 jobs: full_valid_loss in 1 of 3, "
-        "valid_loss in 1 of 3, train_loss in 2 of 3; choose one with metric="
+        "no metric is in every job of 3 checkpoints of 3 jobs (full_valid_loss in 1 of 3, "
+        "valid_loss in 1 of 3, train_loss in 2 of 3): choose a metric"
     )
 
 
 @pytest.mark.parametrize(
     ("extra", "says"),
     [
-        ({}, "1 checkpoint of 1 job have no metric to rank by; choose one with metric="),
-        ({"kl": 1}, "have no metric to rank by, but other metrics: kl; choose one with metric="),
+        ({}, "1 checkpoint of 1 job have no metric to rank by$"),
+        ({"kl": 1}, r"have no metric to rank by, but other metrics \(kl\): choose one"),
     ],
 )
 def test_no_metric_at_all(extra: dict[str, object], says: str) -> None:
