@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from asyncckpt.cli.inputs import api_key_from, read_ids
+from asyncckpt.cli.connection import Connection, FinitePositive, finite
+from asyncckpt.cli.inputs import metadata_from, read_ids, time_from
 from asyncckpt.cli.interrupts import run_until_interrupted
 from asyncckpt.cli.output import Format
 from asyncckpt.cli.terminal import AddressError, UsageError, discard, print_error
-
-if TYPE_CHECKING:
-    from asyncckpt.testing.options import ClientOptions
 
 __all__ = ["run"]
 
@@ -30,11 +27,6 @@ def _version() -> str:
     return __version__
 
 
-def _finite(_: object, number: float | None) -> None:
-    if number is not None and not math.isfinite(number):
-        raise ValueError("Must be a finite number.")
-
-
 app = App(
     name="asyncckpt",
     help="List the checkpoints of OpenAI fine-tuning jobs.",
@@ -44,13 +36,16 @@ Examples:
   asyncckpt list --sandbox                     try it: no key, no network
   asyncckpt list ftjob-abc123                  a table on a terminal
   asyncckpt list ftjob-abc123 | jq .metrics    JSON lines in a pipe
+  asyncckpt jobs --status succeeded            the jobs of the account
+  asyncckpt best ftjob-abc123                  the checkpoint to use, and why
   asyncckpt sandbox                            serve the API with test data
 
 The API key is read from OPENAI_API_KEY. It cannot be an argument, because other
 users of the machine can see arguments.
 
-Exit codes: 0 success, 1 the API, the connection or the output failed,
-2 wrong usage, 130 Ctrl-C, 141 the reader of the output has closed the pipe.
+Exit codes: 0 success, 1 the API, the connection or the output failed, or there
+is nothing to rank, 2 wrong usage, 130 Ctrl-C, 141 the reader of the output has
+closed the pipe.
 """,
     version=_version,
     version_flags=["--version"],
@@ -60,15 +55,18 @@ Exit codes: 0 success, 1 the API, the connection or the output failed,
     suppress_keyboard_interrupt=False,
 )
 
+DEFAULT_CONNECTION = Connection()
 # To allow "-", this allows everything that looks like an option; `read_ids` rejects the rest.
 JobIds = Parameter(name="JOB_ID", allow_leading_hyphen=True, show_default=False)
+AllJobs = Parameter(name="--all", negative="", show_default=False)
+OutputFormat = Parameter(alias="-f")
+Repeatable = Parameter(negative="", show_default=False)
 AtLeastOne = Parameter(validator=Number(gte=1))
 NotNegative = Parameter(validator=Number(gte=0))
 PageSize = Parameter(validator=Number(gte=1, lte=100))
 # The sandbox keeps all jobs in memory.
 UpTo100000 = Parameter(validator=Number(gte=0, lte=100_000))
-FiniteNotNegative = Parameter(validator=(Number(gte=0), _finite))
-FinitePositive = Parameter(validator=(Number(gt=0), _finite))
+FiniteNotNegative = Parameter(validator=(Number(gte=0), finite))
 Port = Parameter(validator=Number(gte=0, lte=65535))
 
 
@@ -80,72 +78,165 @@ Examples:
   asyncckpt list ftjob-abc123 --max-records 5
   asyncckpt list ftjob-abc123 ftjob-def456 --format csv > checkpoints.csv
   asyncckpt list - --format jsonl < job-ids.txt
+  asyncckpt list --all --max-records 1
 """,
 )
 def list_checkpoints(
     job_ids: Annotated[tuple[str, ...], JobIds] = (),
     /,
     *,
-    format: Annotated[Format | None, Parameter(alias="-f")] = None,  # noqa: A002 - the option's name
+    all_jobs: Annotated[bool, AllJobs] = False,
+    format: Annotated[Format | None, OutputFormat] = None,  # noqa: A002 - the option's name
     limit: Annotated[int | None, PageSize] = None,
     max_records: Annotated[int | None, AtLeastOne] = None,
     after: str | None = None,
     concurrency: Annotated[int, AtLeastOne] = 10,
-    base_url: str | None = None,
-    api_key_env: str = "OPENAI_API_KEY",
-    timeout: Annotated[float | None, FinitePositive] = None,
-    max_retries: Annotated[int | None, NotNegative] = None,
-    sandbox: Annotated[bool, Parameter(negative="", show_default=False)] = False,
-    verbose: Annotated[bool, Parameter(alias="-v", negative="", show_default=False)] = False,
+    connection: Connection = DEFAULT_CONNECTION,
 ) -> int:
     """List the checkpoints of jobs, newest first.
 
     Args:
         job_ids: Jobs, printed in this order; "-" reads ids from stdin, one per line.
+        all_jobs: List all jobs of the account, newest first.
         format: Default: table on a terminal, jsonl in a pipe or file.
         limit: Records per page, 1 to 100. Default: 100, or less if the server requires it.
         max_records: Maximum number of records of each job.
         after: Continue after this checkpoint id; for one job only.
         concurrency: Jobs listed at the same time.
-        base_url: URL of the API. Default: OPENAI_BASE_URL, or https://api.openai.com/v1.
-        api_key_env: Environment variable with the API key.
-        timeout: Seconds for one attempt of a request. Default: 60, and 5 to connect.
-        max_retries: Retries of a failed request. Default: 6.
-        sandbox: Use a sandbox inside this command: no key, no network. JOB_ID is optional.
-        verbose: Log retries, pauses and changes of the request rate to stderr.
+        connection: How to reach the API.
 
     Returns:
         The exit code.
     """
-    from asyncckpt.cli.listing import Listing, list_from_api, list_from_sandbox
+    from asyncckpt.cli.listing import Listing
 
-    ids = read_ids(job_ids)
-    if not ids and not sandbox:
-        raise UsageError("pass at least one JOB_ID, or try --sandbox")
-    if after is not None and len(ids) > 1:
+    ids = _chosen_ids(job_ids, all_jobs, connection)
+    if after is not None and (all_jobs or len(ids) > 1):
         raise UsageError("--after is for a single job; pass only one JOB_ID")
-    if sandbox and base_url is not None:
-        raise UsageError("--sandbox and --base-url cannot be combined")
     listing = Listing(
         job_ids=ids,
+        all_jobs=all_jobs,
         format=format,
         limit=limit,
         max_records=max_records,
         after=after,
         concurrency=concurrency,
-        verbose=verbose,
+        verbose=connection.verbose,
     )
-    options: ClientOptions = {}
-    if timeout is not None:
-        options["timeout"] = timeout
-    if max_retries is not None:
-        options["max_retries"] = max_retries
-    if sandbox:
-        run_until_interrupted(lambda: list_from_sandbox(listing, options))
-    else:
-        options |= {"base_url": base_url, "api_key": api_key_from(api_key_env)}
-        run_until_interrupted(lambda: list_from_api(listing, options))
+    connection.run(listing.write_to_stdout)
     return FAILED if listing.failed else 0
+
+
+@app.command(
+    name="jobs",
+    help_epilogue="""\
+Examples:
+  asyncckpt jobs --sandbox
+  asyncckpt jobs --status succeeded --since 7d
+  asyncckpt jobs --metadata team=search --format csv > jobs.csv
+""",
+)
+def list_jobs(
+    *,
+    status: Annotated[tuple[str, ...], Repeatable] = (),
+    since: str | None = None,
+    metadata: Annotated[tuple[str, ...], Repeatable] = (),
+    format: Annotated[Format | None, OutputFormat] = None,  # noqa: A002 - the option's name
+    limit: Annotated[int | None, PageSize] = None,
+    max_records: Annotated[int | None, AtLeastOne] = None,
+    connection: Connection = DEFAULT_CONNECTION,
+) -> int:
+    """List the jobs of the account, newest first.
+
+    Args:
+        status: Only jobs with this status, such as succeeded; may be repeated.
+        since: Only jobs created since then: a date or time in UTC, or 7d, 12h, 30m ago.
+        metadata: Only jobs with this KEY=VALUE; may be repeated.
+        format: Default: table on a terminal, jsonl in a pipe or file.
+        limit: Jobs per page, 1 to 100. Default: 100, or less if the server requires it.
+        max_records: Maximum number of jobs.
+        connection: How to reach the API.
+
+    Returns:
+        The exit code.
+    """
+    from asyncckpt.cli.jobs import JobListing
+
+    listing = JobListing(
+        statuses=status,
+        since=None if since is None else time_from(since),
+        metadata=metadata_from(metadata),
+        format=format,
+        limit=limit,
+        max_records=max_records,
+        verbose=connection.verbose,
+    )
+    connection.run(listing.write_to_stdout)
+    return 0
+
+
+@app.command(
+    name="best",
+    help_epilogue="""\
+Examples:
+  asyncckpt best --sandbox
+  asyncckpt best ftjob-abc123 ftjob-def456 --metric valid_loss --top 3
+  asyncckpt best --all
+  MODEL=$(asyncckpt best ftjob-abc123)
+""",
+)
+def find_best(
+    job_ids: Annotated[tuple[str, ...], JobIds] = (),
+    /,
+    *,
+    all_jobs: Annotated[bool, AllJobs] = False,
+    metric: str | None = None,
+    mode: Literal["min", "max"] | None = None,
+    top: Annotated[int, AtLeastOne] = 1,
+    concurrency: Annotated[int, AtLeastOne] = 10,
+    connection: Connection = DEFAULT_CONNECTION,
+) -> int:
+    """Find the best checkpoint of jobs: explained on a terminal, only the model's name in a pipe.
+
+    Args:
+        job_ids: Jobs to choose from; "-" reads ids from stdin, one per line.
+        all_jobs: Choose from all jobs of the account.
+        metric: Any metric of the checkpoints. Default: the first of full_valid_loss, valid_loss,
+            full_valid_mean_token_accuracy, valid_mean_token_accuracy, train_loss that every job
+            has.
+        mode: Whether the lowest or the highest value is the best. Default: the name of the
+            metric tells.
+        top: Checkpoints to show, the best first.
+        concurrency: Jobs listed at the same time.
+        connection: How to reach the API.
+
+    Returns:
+        The exit code.
+    """
+    from asyncckpt.cli.best import Choice
+
+    if mode is not None and metric is None:
+        raise UsageError("--mode needs --metric")
+    choice = Choice(
+        job_ids=_chosen_ids(job_ids, all_jobs, connection),
+        all_jobs=all_jobs,
+        metric=metric,
+        mode=mode,
+        count=top,
+        concurrency=concurrency,
+        verbose=connection.verbose,
+    )
+    connection.run(choice.write_to_stdout)
+    return FAILED if choice.failed else 0
+
+
+def _chosen_ids(arguments: Sequence[str], all_jobs: bool, connection: Connection) -> list[str]:
+    if all_jobs and arguments:
+        raise UsageError("--all and JOB_ID cannot be combined")
+    ids = read_ids(arguments)
+    if not ids and not all_jobs and not connection.sandbox:
+        raise UsageError("pass at least one JOB_ID or --all, or try --sandbox")
+    return ids
 
 
 @app.command(

@@ -1,14 +1,21 @@
-"""Reads job ids from standard input, and the API key from the environment."""
+"""Reads job ids, times and metadata from arguments, and the API key from the environment."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
 
 from asyncckpt.cli.terminal import UsageError
 
-__all__ = ["api_key_from", "read_ids"]
+__all__ = ["api_key_from", "metadata_from", "read_ids", "time_from"]
+
+_SECONDS: Final = {"m": 60, "h": 3_600, "d": 86_400}
+_AGO: Final = re.compile(r"([0-9]{1,9})([mhd])")
 
 
 def read_ids(arguments: Sequence[str]) -> list[str]:
@@ -31,7 +38,7 @@ def read_ids(arguments: Sequence[str]) -> list[str]:
         if argument == "-":
             ids += _ids_from_stdin()
         elif argument.startswith("-"):
-            raise UsageError(f"Unknown option: {argument}. See: asyncckpt list --help")
+            raise UsageError(f"Unknown option: {argument}. See: asyncckpt --help")
         else:
             ids.append(argument)
     return ids
@@ -72,3 +79,47 @@ def api_key_from(variable: str) -> str:
     if not key:
         raise UsageError(f"set {variable} to your API key, or try --sandbox, which needs no key")
     return key
+
+
+def time_from(text: str) -> float:
+    """Return the time that an argument names, as Unix time in seconds.
+
+    Args:
+        text: A date or a time in ISO 8601, in UTC if it has no offset; or a number of minutes,
+            hours or days back from now, such as ``"30m"``, ``"12h"`` or ``"7d"``.
+
+    Returns:
+        The time.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    if ago := _AGO.fullmatch(text):
+        return time.time() - int(ago[1]) * _SECONDS[ago[2]]
+    try:
+        named = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"not a time: {text}. Give a date (2025-01-31), a time (2025-01-31T12:00) or a time "
+            "span back from now (7d, 12h, 30m)"
+        ) from None
+    return (named if named.tzinfo else named.replace(tzinfo=UTC)).timestamp()
+
+
+def metadata_from(arguments: Sequence[str]) -> dict[str, str]:
+    """Return the keys and values that arguments such as ``team=search`` name.
+
+    Args:
+        arguments: The arguments; the value begins after the first equals sign.
+
+    Returns:
+        The values by key.
+
+    Raises:
+        UsageError: An argument has no equals sign, or nothing before it.
+    """
+    pairs = [argument.partition("=") for argument in arguments]
+    for key, sign, _ in pairs:
+        if not key or not sign:
+            raise UsageError("--metadata takes KEY=VALUE, such as team=search")
+    return {key: value for key, _, value in pairs}

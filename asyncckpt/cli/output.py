@@ -1,4 +1,4 @@
-"""Writes checkpoints as a table, JSON lines, CSV or JSON."""
+"""Writes records as a table, JSON lines, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -8,37 +8,73 @@ import io
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar, Literal, TextIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar, Generic, Literal, TextIO, TypeVar
 
 import attrs
 
 from asyncckpt.cli.terminal import printable, printable_json
+from asyncckpt.records.base import as_datetime
 
-if TYPE_CHECKING:
-    from asyncckpt import FineTuningJobCheckpoint
-
-__all__ = ["Format", "Writer", "writer_for"]
+__all__ = ["Column", "Format", "Layout", "TableWriter", "Writer", "shown_time", "writer_for"]
 
 Format = Literal["table", "jsonl", "csv", "json"]
+RecordT = TypeVar("RecordT")
 
 
-def writer_for(format_: Format | None, out: TextIO) -> Writer:
+@attrs.frozen
+class Column(Generic[RecordT]):
+    """A column of the table.
+
+    The width is fixed, because rows are written before later ones arrive.
+    """
+
+    title: str
+    width: int
+    cell: Callable[[RecordT], str]
+    right: bool = False
+
+    def fit(self, text: str) -> str:
+        """Pad text to the width of the column; longer text is not cut."""
+        return text.rjust(self.width) if self.right else text.ljust(self.width)
+
+
+@attrs.frozen(kw_only=True)
+class Layout(Generic[RecordT]):
+    """What tables and CSV show of a kind of record.
+
+    Attributes:
+        columns: The columns of a table, in the order of importance: a narrow terminal shows only
+            the first ones.
+        heading: Returns the line above the table of a record; a different one begins another table.
+            None for a single table without one.
+        fields: The names in the first line of CSV.
+        values: Returns the values of a line.
+    """
+
+    columns: tuple[Column[RecordT], ...]
+    heading: Callable[[RecordT], str] | None = None
+    fields: tuple[str, ...]
+    values: Callable[[RecordT], Sequence[object]]
+
+
+def writer_for(format_: Format | None, out: TextIO, layout: Layout[RecordT]) -> Writer[RecordT]:
     """Return the writer for a format.
 
     Args:
         format_: The format; None for a table on a terminal and JSON lines elsewhere.
         out: The output.
+        layout: What tables and CSV show.
     """
     if format_ is None:
         format_ = "table" if out.isatty() else "jsonl"
     match format_:
         case "table":
-            return TableWriter(out)
+            return TableWriter(out, layout.columns, layout.heading)
         case "jsonl":
             return JSONLinesWriter(out)
         case "csv":
-            return CSVWriter(out)
+            return CSVWriter(out, layout.fields, layout.values)
         case "json":
             return JSONWriter(out)
 
@@ -53,7 +89,7 @@ def _escape_in_json(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("asyncckpt.json", _escape_in_json)
 
 
-class Writer(ABC):
+class Writer(ABC, Generic[RecordT]):
     """Base class of the writers.
 
     A writer escapes control characters, and characters that the encoding of the output lacks.
@@ -69,21 +105,21 @@ class Writer(ABC):
         if isinstance(out, io.TextIOWrapper):
             out.reconfigure(errors=self._escape)
 
-    def write(self, checkpoint: FineTuningJobCheckpoint) -> None:
-        """Write and flush one checkpoint.
+    def write(self, record: RecordT) -> None:
+        """Write and flush one record.
 
         Args:
-            checkpoint: The checkpoint.
+            record: The record.
 
         Raises:
             OSError: Writing failed.
         """
-        self._put(checkpoint)
+        self._put(record)
         self._out.flush()
 
     @abstractmethod
-    def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
-        """Write one checkpoint, without flushing the output."""
+    def _put(self, record: RecordT) -> None:
+        """Write one record, without flushing the output."""
 
     def close(self) -> None:
         """Complete the output, so that it is valid even after an error.
@@ -94,22 +130,22 @@ class Writer(ABC):
         self._out.flush()
 
 
-def _json(checkpoint: FineTuningJobCheckpoint) -> str:
+def _json(record: object) -> str:
     from asyncckpt import converter
 
-    return printable_json(converter.dumps(checkpoint).decode())
+    return printable_json(converter.dumps(record).decode())
 
 
-class JSONLinesWriter(Writer):
+class JSONLinesWriter(Writer[RecordT]):
     """Writes one JSON object per line, as the API sends them; metrics are floats (3000.0)."""
 
     _escape = "asyncckpt.json"
 
-    def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
-        self._out.write(_json(checkpoint) + "\n")
+    def _put(self, record: RecordT) -> None:
+        self._out.write(_json(record) + "\n")
 
 
-class JSONWriter(Writer):
+class JSONWriter(Writer[RecordT]):
     """Writes one JSON array."""
 
     _escape = "asyncckpt.json"
@@ -118,25 +154,14 @@ class JSONWriter(Writer):
         super().__init__(out)
         self._before_next = "[\n"
 
-    def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
-        self._out.write(self._before_next + _json(checkpoint))
+    def _put(self, record: RecordT) -> None:
+        self._out.write(self._before_next + _json(record))
         self._before_next = ",\n"
 
     def close(self) -> None:
         """Write the end of the array."""
         self._out.write("[]\n" if self._before_next == "[\n" else "\n]\n")
         super().close()
-
-
-METRICS = (
-    "train_loss",
-    "train_mean_token_accuracy",
-    "valid_loss",
-    "valid_mean_token_accuracy",
-    "full_valid_loss",
-    "full_valid_mean_token_accuracy",
-)
-FIELDS = ("id", "fine_tuning_job_id", "step_number", "created_at", "fine_tuned_model_checkpoint")
 
 
 # A spreadsheet treats a cell that starts with one of these characters as a formula (OWASP, CSV
@@ -151,102 +176,86 @@ def _cell(value: object) -> object:
     return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
 
 
-class CSVWriter(Writer):
-    """Writes CSV with a header line. A metric that was not measured is an empty field.
+class CSVWriter(Writer[RecordT]):
+    """Writes CSV with a header line. A value that is None is an empty field.
 
     Text that a spreadsheet would treat as a formula gets an apostrophe as prefix.
+
+    Args:
+        out: The output.
+        fields: The names in the header line.
+        values: Returns the values of a record.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(
+        self, out: TextIO, fields: Sequence[str], values: Callable[[RecordT], Sequence[object]]
+    ) -> None:
         super().__init__(out)
+        self._values = values
         self._rows = csv.writer(out, lineterminator="\n")
-        self._rows.writerow(FIELDS + METRICS)
+        self._rows.writerow(fields)
 
-    def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
-        fields = [_cell(getattr(checkpoint, name)) for name in FIELDS]
-        self._rows.writerow(fields + [getattr(checkpoint.metrics, name) for name in METRICS])
-
-
-@attrs.frozen
-class Column:
-    """A column of the table.
-
-    The width is fixed, because rows are written before later ones arrive.
-    """
-
-    title: str
-    width: int
-    cell: Callable[[FineTuningJobCheckpoint], str]
-    right: bool = False
-
-    def fit(self, text: str) -> str:
-        """Pad text to the width of the column; longer text is not cut."""
-        return text.rjust(self.width) if self.right else text.ljust(self.width)
+    def _put(self, record: RecordT) -> None:
+        self._rows.writerow([_cell(value) for value in self._values(record)])
 
 
-def _metric(title: str, name: str) -> Column:
-    def cell(checkpoint: FineTuningJobCheckpoint) -> str:
-        value: float | None = getattr(checkpoint.metrics, name)
-        return "-" if value is None else f"{value:.4f}"
-
-    return Column(title, len(title), cell, right=True)
-
-
-def _created(checkpoint: FineTuningJobCheckpoint) -> str:
+def shown_time(created_at: int) -> str:
+    """Return a time to the minute, in UTC."""
     try:
-        return f"{checkpoint.created:%Y-%m-%d %H:%M}"
+        return f"{as_datetime(created_at):%Y-%m-%d %H:%M}"
     except (OSError, OverflowError, ValueError):
         # The number is too large, for example because the server sends milliseconds.
-        return str(checkpoint.created_at)
+        return str(created_at)
 
 
-# In the order of importance: a narrow terminal shows only the first ones.
-COLUMNS = (
-    Column("CHECKPOINT", 31, lambda checkpoint: printable(checkpoint.id)),
-    Column("STEP", 6, lambda checkpoint: str(checkpoint.step_number), right=True),
-    _metric("TRAIN LOSS", "train_loss"),
-    _metric("VALID LOSS", "valid_loss"),
-    _metric("FULL VALID", "full_valid_loss"),
-    Column("CREATED (UTC)", 16, _created),
-    _metric("TRAIN ACC", "train_mean_token_accuracy"),
-    _metric("VALID ACC", "valid_mean_token_accuracy"),
-    _metric("FULL ACC", "full_valid_mean_token_accuracy"),
-    Column("MODEL", 64, lambda checkpoint: printable(checkpoint.fine_tuned_model_checkpoint)),
-)
 GAP = "  "
 
 
-class TableWriter(Writer):
-    """Writes a table for each job, under the id of the job.
+class TableWriter(Writer[RecordT]):
+    """Writes a table, or one for each heading.
 
     Args:
         out: The output. A terminal gets the columns that fit, other outputs get all columns.
+        columns: The columns, in the order of importance.
+        heading: Returns the line above the table of a record; None for a table without one.
+
+    Attributes:
+        width: The number of characters that fit on a line.
     """
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(
+        self,
+        out: TextIO,
+        columns: tuple[Column[RecordT], ...],
+        heading: Callable[[RecordT], str] | None = None,
+    ) -> None:
         from rich.console import Console
 
         super().__init__(out)
         self._console = Console(
             file=out, highlight=False, markup=False, emoji=False, soft_wrap=True
         )
-        self._columns = _columns_for(self._console.width if out.isatty() else sys.maxsize)
-        self._job: str | None = None
+        self.width = self._console.width if out.isatty() else sys.maxsize
+        self._columns = _fitting(columns, self.width)
+        self._heading_of = heading
+        self._heading: str | None = None
 
-    def _put(self, checkpoint: FineTuningJobCheckpoint) -> None:
-        if checkpoint.fine_tuning_job_id != self._job:
-            self._write_head(checkpoint.fine_tuning_job_id)
+    def _put(self, record: RecordT) -> None:
+        heading = "" if self._heading_of is None else self._heading_of(record)
+        if heading != self._heading:
+            self._write_head(heading)
         # Not with rich, which is slower than fetching the records.
-        self._out.write(self._row(column.cell(checkpoint) for column in self._columns))
+        self._out.write(self._row(column.cell(record) for column in self._columns))
 
-    def _write_head(self, job: str) -> None:
-        if self._job is not None:
+    def _write_head(self, heading: str) -> None:
+        if self._heading is not None:
             self._out.write("\n")
-        self._job = job
+        self._heading = heading
         titles = self._row(column.title for column in self._columns)
         # If the reader has closed the pipe, rich would exit the process while it writes.
         with self._console.capture() as head:
-            self._console.print(printable(job), style="bold cyan")
+            if heading:
+                self._console.print(printable(heading), style="bold cyan")
             self._console.print(titles, style="dim", end="")
         self._out.write(head.get())
 
@@ -255,10 +264,10 @@ class TableWriter(Writer):
         return GAP.join(padded).rstrip() + "\n"
 
 
-def _columns_for(width: int) -> tuple[Column, ...]:
+def _fitting(columns: tuple[Column[RecordT], ...], width: int) -> tuple[Column[RecordT], ...]:
     used = -len(GAP)
-    for count, column in enumerate(COLUMNS):
+    for count, column in enumerate(columns):
         used += len(GAP) + column.width
         if used > width and count:
-            return COLUMNS[:count]
-    return COLUMNS
+            return columns[:count]
+    return columns

@@ -32,16 +32,19 @@ class WaitingLine:
     It appears only on a terminal.
 
     Args:
+        what: What does not arrive, such as ``"checkpoint"``.
         clock: Returns the time in seconds.
         call_later: Schedules a call after a number of seconds.
     """
 
     def __init__(
         self,
+        what: str,
         *,
         clock: Callable[[], float],
         call_later: Callable[[float, Callable[[], None]], Timer],
     ) -> None:
+        self._what = what
         self._clock = clock
         self._call_later = call_later
         self._since = clock()
@@ -90,7 +93,7 @@ class WaitingLine:
         now = self._clock()
         if now - self._since < QUIET_SECONDS:
             return
-        text = f"asyncckpt: no checkpoint for {now - self._since:.0f} s: {self._reason(now)}"
+        text = f"asyncckpt: no {self._what} for {now - self._since:.0f} s: {self._reason(now)}"
         self.clear()
         print_to_stderr(self._fitted(text))
 

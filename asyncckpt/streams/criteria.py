@@ -50,6 +50,9 @@ class Criterion:
         """
         name = self.metric
         found: object = getattr(metrics, name) if name in _FIELDS else metrics.extra.get(name)
+        # Nearly all values, without the calls below; NaN compares as false.
+        if type(found) is float and 0.0 <= found < math.inf:
+            return found
         value = number_of(found)
         return None if value is None or (value < 0 and not self.may_be_negative) else value
 

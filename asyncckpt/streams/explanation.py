@@ -74,10 +74,10 @@ class JobSummary:
         if known is None:
             self.metrics[criterion.metric] = Extremes(value, step, value, step)
             return
-        goodness = criterion.goodness_of
-        if (goodness(value), step) > (goodness(known.best), known.best_step):
+        sign = 1 if criterion.mode == "max" else -1
+        if (sign * value, step) > (sign * known.best, known.best_step):
             known.best, known.best_step = value, step
-        if (step, goodness(value)) > (known.last_step, goodness(known.last)):
+        if (step, sign * value) > (known.last_step, sign * known.last):
             known.last, known.last_step = value, step
 
 

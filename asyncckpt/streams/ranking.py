@@ -291,7 +291,7 @@ async def _rank(
     list_jobs: Callable[[Jobs], FanIn[FineTuningJobCheckpoint]],
 ) -> list[Ranked]:
     try:
-        first = await source.draw()
+        first = await source.take()
         if first is EXHAUSTED:
             return selection.result()
         if isinstance(first, FineTuningJobCheckpoint):
@@ -301,7 +301,7 @@ async def _rank(
         async with stream:
             async for checkpoint in stream:
                 selection.add(checkpoint)
-        return selection.result(jobs=source.drawn, failures=stream.failures)
+        return selection.result(jobs=source.taken, failures=stream.failures)
     finally:
         await source.aclose()
 
@@ -312,7 +312,7 @@ async def _add_all(first: object, source: JobSource, selection: Selection) -> No
         if not isinstance(item, FineTuningJobCheckpoint):
             raise TypeError(f"expected only checkpoints, got {safe_text(item, repr)}")
         selection.add(item)
-        item = await source.draw()
+        item = await source.take()
 
 
 async def _jobs_from(first: object, source: JobSource) -> AsyncGenerator[str | HasId, None]:
@@ -321,7 +321,7 @@ async def _jobs_from(first: object, source: JobSource) -> AsyncGenerator[str | H
         if isinstance(item, FineTuningJobCheckpoint):
             raise TypeError(f"expected only jobs, got the checkpoint {safe_text(item.id)}")
         yield cast("str | HasId", item)
-        item = await source.draw()
+        item = await source.take()
 
 
 def _counted(number: int, noun: str) -> str:

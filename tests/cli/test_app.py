@@ -33,6 +33,23 @@ from support.programs import COMMAND, Ran, Run, program, run_program, start
         (["list", "ftjob-a", "--base-url", "localhost"], "base_url"),
         (["list", "ftjob-a", "--api-key-env", "UNSET_KEY"], "UNSET_KEY"),
         (["list", "ftjob-a", "--api-key-env", ""], "--api-key-env"),
+        (["list", "--all", "ftjob-a"], "--all"),
+        (["list", "--all", "--after", "ftckpt_a"], "--after"),
+        (["jobs", "--since", "yesterday"], "2025-01-31"),
+        (["jobs", "--since", "2025-13-01"], "2025-01-31"),
+        (["jobs", "--metadata", "team"], "KEY=VALUE"),
+        (["jobs", "--metadata", "=a"], "KEY=VALUE"),
+        (["jobs", "--limit", "0"], "--limit"),
+        (["jobs", "ftjob-a"], "ftjob-a"),
+        (["best"], "JOB_ID"),
+        (["best", "--all", "ftjob-a"], "--all"),
+        (["best", "ftjob-a", "--top", "0"], "--top"),
+        (["best", "ftjob-a", "--mode", "min"], "--metric"),
+        (["best", "ftjob-a", "--metric", "kl"], "'min' or 'max'"),
+        (["best", "ftjob-a", "--metric", ""], "empty"),
+        (["best", "ftjob-a", "--metric", "kl", "--mode", "up"], "--mode"),
+        (["best", "ftjob-a/../b"], "must not contain"),
+        (["best", "--sandbox", "--base-url", "http://localhost"], "--base-url"),
         (["lits"], "list"),
         (["sandbox", "--port", "70000"], "--port"),
         (["sandbox", "--jobs", "-1"], "--jobs"),
@@ -139,7 +156,14 @@ def test_a_closed_pipe_is_141_and_quiet(served: Sandbox, format_: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["list", "--format", "table"], ["--help"], ["list", "--help"], ["--version"]],
+    [
+        ["list", "--format", "table"],
+        ["jobs", "--format", "table"],
+        ["best", "--all"],
+        ["--help"],
+        ["list", "--help"],
+        ["--version"],
+    ],
 )
 def test_a_pipe_that_is_closed_from_the_start_is_141_and_quiet(
     served: Sandbox, arguments: list[str]
@@ -147,7 +171,7 @@ def test_a_pipe_that_is_closed_from_the_start_is_141_and_quiet(
     reader, writer = os.pipe()
     os.close(reader)
     command = [*COMMAND, *arguments]
-    if arguments[-1] == "table":
+    if arguments[0] == "list" and arguments[-1] == "table":
         command.append(served.job_ids[0])
     with os.fdopen(writer, "w") as closed:
         ran = run_program(command, stdout=closed)
@@ -167,7 +191,7 @@ def test_version(run: Run) -> None:
     assert run("--version") == Ran(0, f"{asyncckpt.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", [[], ["list"], ["sandbox"]])
+@pytest.mark.parametrize("command", [[], ["list"], ["jobs"], ["best"], ["sandbox"]])
 def test_help_has_examples(run: Run, command: list[str]) -> None:
     ran = run(*command, "--help")
     assert ran.code == 0

@@ -40,6 +40,20 @@ def test_a_job_that_fails_does_not_stop_the_others(served: Sandbox, run: Run) ->
     assert ran.err.count("\n") == 1
 
 
+def test_all_jobs_of_the_account_are_listed(served: Sandbox, run: Run) -> None:
+    queued = served.add_job(status="queued")
+    ran = run("list", "--all", "--max-records", "2")
+    assert (ran.code, ran.err) == (0, "")
+    jobs = [job for job in served.job_ids if job != queued]
+    assert ran.ids == [id_ for job in jobs for id_ in ids_of(served, job)[:2]]
+
+
+def test_all_jobs_of_a_sandbox_are_listed(run: Run) -> None:
+    ran = run("list", "--sandbox", "--all", "--max-records", "1")
+    assert (ran.code, ran.err) == (0, "")
+    assert len(set(ran.ids)) == 12
+
+
 def test_options_reach_the_server(served: Sandbox, run: Run) -> None:
     job = served.job_ids[0]
     expected = ids_of(served, job)

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from asyncckpt import FineTuningJobCheckpoint, Metrics
+from asyncckpt.cli.layouts import CHECKPOINTS
 from asyncckpt.cli.output import Format, writer_for
 from asyncckpt.testing import Sandbox
 
@@ -29,7 +30,7 @@ def written(model: str, format_: Format, encoding: str) -> str:
     """What one checkpoint of that model becomes in an output of that encoding."""
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding=encoding)
-    writer = writer_for(format_, out)
+    writer = writer_for(format_, out, CHECKPOINTS)
     writer.write(FineTuningJobCheckpoint("ckpt", 0, model, "job", Metrics(), 1))
     writer.close()
     return raw.getvalue().decode(encoding)
@@ -64,7 +65,7 @@ def fields_of_a_checkpoint() -> dict[str, object]:
 
 def rows_of(checkpoint: FineTuningJobCheckpoint, format_: Format) -> str:
     out = io.StringIO()
-    writer = writer_for(format_, out)
+    writer = writer_for(format_, out, CHECKPOINTS)
     writer.write(checkpoint)
     writer.close()
     return out.getvalue()
@@ -179,7 +180,7 @@ def test_a_terminal_gets_the_columns_that_fit(served: Sandbox, columns: int) -> 
 
 def test_control_characters_are_escaped_in_a_table() -> None:
     out = io.StringIO()
-    writer = writer_for("table", out)
+    writer = writer_for("table", out, CHECKPOINTS)
     evil = "ft\x1b[2Jckpt\n"
     writer.write(FineTuningJobCheckpoint(evil, 0, evil, evil, Metrics(), 1))
     writer.close()
@@ -190,7 +191,7 @@ def test_control_characters_are_escaped_in_a_table() -> None:
 @pytest.mark.parametrize("created_at", [1_735_752_000_000, -(10**17), 10**18])
 def test_a_time_that_is_not_a_date_is_shown_as_a_number(created_at: int) -> None:
     out = io.StringIO()
-    writer = writer_for("table", out)
+    writer = writer_for("table", out, CHECKPOINTS)
     writer.write(FineTuningJobCheckpoint("ckpt", created_at, "ft", "job", Metrics(), 1))
     writer.close()
     assert f" {created_at} " in out.getvalue()

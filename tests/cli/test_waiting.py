@@ -76,7 +76,7 @@ def replace_stderr(monkeypatch: pytest.MonkeyPatch, output: io.StringIO | None) 
 
 @pytest.fixture
 def line(time: Time, err: TerminalOutput) -> WaitingLine:
-    line = WaitingLine(clock=time.clock, call_later=time.call_later)
+    line = WaitingLine("checkpoint", clock=time.clock, call_later=time.call_later)
     line.start()
     return line
 
@@ -92,6 +92,12 @@ def test_it_appears_after_two_seconds_without_a_record(
     assert err.getvalue() == ""
     time.advance(0.1)
     assert visible(err) == "asyncckpt: no checkpoint for 2 s: waiting for a response"
+
+
+def test_it_names_what_it_waits_for(time: Time, err: TerminalOutput) -> None:
+    WaitingLine("job", clock=time.clock, call_later=time.call_later).start()
+    time.advance(3.0)
+    assert visible(err).startswith("asyncckpt: no job for 3 s: ")
 
 
 def test_it_counts_the_seconds_on_one_line(
@@ -182,13 +188,25 @@ def test_it_never_appears_elsewhere(
         monkeypatch.setenv("TERM", "dumb")
     else:
         replace_stderr(monkeypatch, None if kind == "closed" else pipe)
-    line = WaitingLine(clock=time.clock, call_later=time.call_later)
+    line = WaitingLine("checkpoint", clock=time.clock, call_later=time.call_later)
     line.start()
     line.note("waiting")
     time.advance(10.0)
     line.progress()
     line.stop()
     assert err.getvalue() == pipe.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "says"), [("jobs", "no job for"), ("best", "no checkpoint for")]
+)
+def test_other_commands_show_it_too(served: Sandbox, command: str, says: str) -> None:
+    served.inject(faults.Hang("before"), times=None)
+    arguments = [command] if command == "jobs" else [command, "--all"]
+    with on_a_terminal(
+        [*program("impatient_command.py"), *arguments], environment(), term="xterm"
+    ) as terminal:
+        terminal.read_until(says)
 
 
 def test_it_is_shown_on_a_real_terminal_and_gone_at_the_end(served: Sandbox) -> None:

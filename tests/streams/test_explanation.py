@@ -101,8 +101,10 @@ def test_validation_that_has_not_turned_up() -> None:
 
 
 def test_the_last_of_several_lowest_values_counts() -> None:
-    records = [checkpoint(step=step, valid_loss=0.5) for step in (3, 1, 2)]
-    assert (explained(*records).lowest_step, explained(*records).turned_up_after) == (3, None)
+    records = [checkpoint(step=step, valid_loss=0.5) for step in (1, 2, 3)]
+    for order in itertools.permutations(records):
+        said = explained(*order)
+        assert (said.lowest_step, said.best_step, said.turned_up_after) == (3, 3, None)
 
 
 def test_without_validation() -> None:

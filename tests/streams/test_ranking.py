@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncckpt import FineTuningJobCheckpoint, NoCheckpointError, Ranked
+from asyncckpt import FineTuningJobCheckpoint, NoCheckpointError, Ranked, streams
 from asyncckpt.streams.criteria import KNOWN_METRICS, Mode
 from asyncckpt.streams.ranking import PREFERRED_METRICS, Selection
 
@@ -286,8 +286,8 @@ def test_a_name_that_the_server_chose_is_shown_safely_and_their_number_is_bounde
     ("n", "metric", "mode", "error", "says"),
     [
         (0, None, None, ValueError, "n must be at least 1"),
-        ("3", None, None, TypeError, "n must be a whole number"),
-        (True, None, None, TypeError, "n must be a whole number"),
+        ("3", None, None, TypeError, "n must be an integer"),
+        (True, None, None, TypeError, "n must be an integer"),
         (1, "kl", None, ValueError, "mode"),
         (1, None, "min", ValueError, "pass metric= as well"),
         (1, "train_loss", "lowest", ValueError, "'min' or 'max'"),
@@ -359,3 +359,9 @@ def test_what_ranked_shows() -> None:
     again = pickle.loads(pickle.dumps(ranked))
     assert again == ranked
     assert again.explain() == ranked.explain()
+
+
+def test_rankings_are_imported_on_first_use() -> None:
+    assert streams.Ranked is Ranked
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = streams.nothing  # type: ignore[attr-defined]

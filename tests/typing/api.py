@@ -21,8 +21,8 @@ from asyncckpt import (
     Page,
     Pager,
     Progress,
-    StepMetrics,
     Ranked,
+    StepMetrics,
     Timeout,
     omit,
 )

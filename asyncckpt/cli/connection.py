@@ -1,0 +1,101 @@
+"""Defines the arguments that all commands share, and opens the client."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import attrs
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from asyncckpt.cli.inputs import api_key_from
+from asyncckpt.cli.interrupts import run_until_interrupted
+from asyncckpt.cli.terminal import UsageError
+
+if TYPE_CHECKING:
+    from asyncckpt import AsyncClient
+    from asyncckpt.testing import Sandbox
+    from asyncckpt.testing.options import ClientOptions
+
+__all__ = ["Connection", "FinitePositive", "finite"]
+
+Work: TypeAlias = "Callable[[AsyncClient, Sandbox | None], Coroutine[object, object, None]]"
+"""What a command does with a client. The sandbox is None without --sandbox."""
+
+
+def finite(_: object, number: float | None) -> None:
+    """Raise ValueError if a number is given that is not finite."""
+    if number is not None and not math.isfinite(number):
+        raise ValueError("Must be a finite number.")
+
+
+FinitePositive = Parameter(validator=(Number(gt=0), finite))
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Connection:
+    """How to reach the API; each attribute is an argument of the command.
+
+    Args:
+        base_url: URL of the API. Default: OPENAI_BASE_URL, or https://api.openai.com/v1.
+        api_key_env: Environment variable with the API key.
+        timeout: Seconds for one attempt of a request. Default: 60, and 5 to connect.
+        max_retries: Retries of a failed request. Default: 6.
+        sandbox: Use a sandbox inside this command: no key, no network.
+        verbose: Log retries, pauses and changes of the request rate to stderr.
+    """
+
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout: Annotated[float | None, FinitePositive] = None
+    max_retries: Annotated[int | None, Parameter(validator=Number(gte=0))] = None
+    sandbox: Annotated[bool, Parameter(negative="", show_default=False)] = False
+    verbose: Annotated[bool, Parameter(alias="-v", negative="", show_default=False)] = False
+
+    def run(self, work: Work) -> None:
+        """Connect, do the work and disconnect.
+
+        Args:
+            work: Gets a client, and the sandbox if there is one.
+
+        Raises:
+            UsageError: An argument or an environment variable is invalid.
+            KeyboardInterrupt: Ctrl-C has cancelled the work.
+            Exception: What the work raises.
+        """
+        if self.sandbox and self.base_url is not None:
+            raise UsageError("--sandbox and --base-url cannot be combined")
+        options: ClientOptions = {}
+        if self.timeout is not None:
+            options["timeout"] = self.timeout
+        if self.max_retries is not None:
+            options["max_retries"] = self.max_retries
+        if self.sandbox:
+            run_until_interrupted(lambda: _with_sandbox(work, options))
+        else:
+            options |= {"base_url": self.base_url, "api_key": api_key_from(self.api_key_env)}
+            run_until_interrupted(lambda: _with_api(work, options))
+
+
+async def _with_api(work: Work, options: ClientOptions) -> None:
+    async with _client(options) as client:
+        await work(client, None)
+
+
+async def _with_sandbox(work: Work, options: ClientOptions) -> None:
+    from asyncckpt.testing import Sandbox
+
+    async with Sandbox() as sandbox, _client(options, sandbox) as client:
+        await work(client, sandbox)
+
+
+def _client(options: ClientOptions, sandbox: Sandbox | None = None) -> AsyncClient:
+    from asyncckpt.client import AsyncClient
+
+    try:
+        return AsyncClient(**options) if sandbox is None else sandbox.client(**options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,91 @@
+"""Writes the records of a stream, with a status line and messages about failed jobs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING, TypeVar
+
+from asyncckpt.cli.logs import logged
+from asyncckpt.cli.output import Writer
+from asyncckpt.cli.terminal import print_error
+from asyncckpt.cli.waiting import WaitingLine
+from asyncckpt.errors import AuthenticationError
+
+if TYPE_CHECKING:
+    from asyncckpt.streams.fanin import JobFailure
+    from asyncckpt.testing import Sandbox
+
+__all__ = ["ToleratedFailures", "examples_of", "waiting_line", "write_all"]
+
+RecordT = TypeVar("RecordT")
+
+
+def waiting_line(what: str) -> WaitingLine:
+    """Return a line that says what the running event loop waits for.
+
+    Args:
+        what: What does not arrive, such as ``"checkpoint"``.
+    """
+    loop = asyncio.get_running_loop()
+    return WaitingLine(what, clock=loop.time, call_later=loop.call_later)
+
+
+async def write_all(
+    records: AsyncIterable[RecordT], writer: Writer[RecordT], waiting: WaitingLine, *, verbose: bool
+) -> None:
+    """Write records as they arrive.
+
+    Args:
+        records: The records.
+        writer: Where to write them; it is closed at the end.
+        waiting: The line that says what is being waited for.
+        verbose: Whether to write the log to standard error.
+
+    Raises:
+        OSError: Writing failed.
+        Exception: What the records raise.
+    """
+    with logged(waiting, verbose=verbose):
+        waiting.start()
+        try:
+            async for record in records:
+                waiting.progress()
+                writer.write(record)
+        finally:
+            waiting.stop()
+            writer.close()
+
+
+class ToleratedFailures:
+    """Handles failed jobs, so that the other jobs go on: an `on_error` of `list_many`.
+
+    Attributes:
+        count: The number of jobs that have failed.
+    """
+
+    def __init__(self, waiting: WaitingLine) -> None:
+        self.count = 0
+        self._waiting = waiting
+
+    def __call__(self, failure: JobFailure) -> None:
+        """Write the error of a job to standard error.
+
+        Raises:
+            AuthenticationError: The server would reject the other requests too.
+        """
+        if isinstance(failure.error, AuthenticationError):
+            raise failure.error
+        self.count += 1
+        self._waiting.clear()
+        print_error(failure.error)
+
+
+def examples_of(sandbox: Sandbox) -> tuple[str, str]:
+    """Return the ids of two jobs of a sandbox that are good examples."""
+    first, second, *_ = (
+        job["id"]
+        for job in sandbox.jobs
+        if job["status"] == "succeeded" and job["method"]["type"] == "supervised"
+    )
+    return first, second
