@@ -11,9 +11,9 @@ import attrs
 
 from asyncckpt.cli.logs import logged
 from asyncckpt.cli.output import Column, TableWriter, Writer, shown_time
+from asyncckpt.cli.status import StatusLine
 from asyncckpt.cli.terminal import UsageError, print_to_stderr, printable
-from asyncckpt.cli.waiting import WaitingLine
-from asyncckpt.cli.writing import ToleratedFailures, examples_of, waiting_line
+from asyncckpt.cli.writing import ToleratedFailures, examples_of, status_line
 
 if TYPE_CHECKING:
     from asyncckpt import AsyncClient, FineTuningJobCheckpoint, Pager, Ranked
@@ -92,43 +92,43 @@ class Choice:
             print_to_stderr(f"asyncckpt: {printable(_not_ranked(ranking[0]))}\n")
 
     async def _ranking(self, client: AsyncClient) -> list[Ranked]:
-        waiting = waiting_line("checkpoint")
-        failures = ToleratedFailures(waiting)
+        line = status_line("checkpoint")
+        failures = ToleratedFailures(line)
         checkpoints = client.fine_tuning.jobs.checkpoints
         try:
-            stream = self._stream(client, failures)
+            stream = self._stream(client, line, failures)
             ranking = checkpoints.top(
-                _noted(stream, waiting), self.count, metric=self.metric, mode=self.mode
+                _noted(stream, line), self.count, metric=self.metric, mode=self.mode
             )
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
-        with logged(waiting, verbose=self.verbose):
-            waiting.start()
+        with logged(line, verbose=self.verbose), line:
             try:
                 return await ranking
             finally:
-                waiting.stop()
                 self.failed = failures.count
 
     def _stream(
-        self, client: AsyncClient, failures: ToleratedFailures
+        self, client: AsyncClient, line: StatusLine, failures: ToleratedFailures
     ) -> Pager[FineTuningJobCheckpoint] | FanIn[FineTuningJobCheckpoint]:
         jobs = client.fine_tuning.jobs
         if len(self.job_ids) == 1:
             return jobs.checkpoints.list(self.job_ids[0])
-        return jobs.checkpoints.list_many(
+        stream = jobs.checkpoints.list_many(
             jobs.list() if self.all_jobs else self.job_ids,
             concurrency=self.concurrency,
             on_error=failures,
         )
+        line.follow(stream, None if self.all_jobs else len(self.job_ids))
+        return stream
 
 
 async def _noted(
-    stream: Pager[FineTuningJobCheckpoint] | FanIn[FineTuningJobCheckpoint], waiting: WaitingLine
+    stream: Pager[FineTuningJobCheckpoint] | FanIn[FineTuningJobCheckpoint], line: StatusLine
 ) -> AsyncGenerator[FineTuningJobCheckpoint, None]:
     async with stream:
         async for checkpoint in stream:
-            waiting.progress()
+            line.arrived()
             yield checkpoint
 
 
@@ -136,7 +136,7 @@ class NameWriter(Writer["Ranked"]):
     """Writes the names of the models, one per line."""
 
     def _put(self, record: Ranked) -> None:
-        self._out.write(f"{printable(record.checkpoint.fine_tuned_model_checkpoint)}\n")
+        self.out.write(f"{printable(record.checkpoint.fine_tuned_model_checkpoint)}\n")
 
 
 def write_explained(ranking: Sequence[Ranked], out: TextIO) -> None:

@@ -12,7 +12,7 @@ import attrs
 from asyncckpt.cli.layouts import JOBS
 from asyncckpt.cli.output import Format, writer_for
 from asyncckpt.cli.terminal import UsageError
-from asyncckpt.cli.writing import waiting_line, write_all
+from asyncckpt.cli.writing import status_line, write_all
 
 if TYPE_CHECKING:
     from asyncckpt import AsyncClient, FineTuningJob, Pager
@@ -57,7 +57,7 @@ class JobListing:
         """
         async with aclosing(self._chosen(self._pager(client))) as jobs:
             writer = writer_for(self.format, sys.stdout, JOBS)
-            await write_all(jobs, writer, waiting_line("job"), verbose=self.verbose)
+            await write_all(jobs, writer, status_line("job"), verbose=self.verbose)
 
     def _pager(self, client: AsyncClient) -> Pager[FineTuningJob]:
         # The server cannot filter by status or time, so it must not count the jobs then.

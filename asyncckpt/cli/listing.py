@@ -11,11 +11,12 @@ import attrs
 from asyncckpt.cli.layouts import CHECKPOINTS
 from asyncckpt.cli.output import Format, writer_for
 from asyncckpt.cli.terminal import UsageError, print_to_stderr
-from asyncckpt.cli.writing import ToleratedFailures, examples_of, waiting_line, write_all
+from asyncckpt.cli.writing import ToleratedFailures, examples_of, status_line, write_all
 from asyncckpt.client import AsyncClient
 
 if TYPE_CHECKING:
     from asyncckpt import FineTuningJobCheckpoint, Pager
+    from asyncckpt.cli.status import StatusLine
     from asyncckpt.streams.fanin import FanIn
     from asyncckpt.testing import Sandbox
 
@@ -76,17 +77,17 @@ class Listing:
         )
 
     async def _write(self, client: AsyncClient) -> None:
-        waiting = waiting_line("checkpoint")
-        failures = ToleratedFailures(waiting)
+        line = status_line("checkpoint")
+        failures = ToleratedFailures(line)
         try:
-            async with self._stream(client, failures) as stream:
+            async with self._stream(client, line, failures) as stream:
                 writer = writer_for(self.format, sys.stdout, CHECKPOINTS)
-                await write_all(stream, writer, waiting, verbose=self.verbose)
+                await write_all(stream, writer, line, verbose=self.verbose)
         finally:
             self.failed = failures.count
 
     def _stream(
-        self, client: AsyncClient, failures: ToleratedFailures
+        self, client: AsyncClient, line: StatusLine, failures: ToleratedFailures
     ) -> Pager[FineTuningJobCheckpoint] | FanIn[FineTuningJobCheckpoint]:
         jobs = client.fine_tuning.jobs
         try:
@@ -97,7 +98,7 @@ class Listing:
                     limit=self.limit,
                     max_records=self.max_records,
                 )
-            return jobs.checkpoints.list_many(
+            stream = jobs.checkpoints.list_many(
                 jobs.list() if self.all_jobs else self.job_ids,
                 concurrency=self.concurrency,
                 ordered=True,
@@ -107,3 +108,5 @@ class Listing:
             )
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
+        line.follow(stream, None if self.all_jobs else len(self.job_ids))
+        return stream

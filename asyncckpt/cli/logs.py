@@ -7,8 +7,8 @@ import logging
 from collections.abc import Generator
 from datetime import datetime
 
+from asyncckpt.cli.status import StatusLine
 from asyncckpt.cli.terminal import print_to_stderr, printable
-from asyncckpt.cli.waiting import WaitingLine
 
 __all__ = ["logged"]
 
@@ -16,16 +16,16 @@ _LOGGER = "asyncckpt"
 
 
 class _Handler(logging.Handler):
-    """Writes log records to standard error, and shows the latest in the waiting line.
+    """Writes log records to standard error, and shows the latest in the status line.
 
     Args:
-        waiting: The waiting line, which shows messages of all levels.
+        line: The status line, which shows messages of all levels.
         level: The lowest level of the records to write.
     """
 
-    def __init__(self, waiting: WaitingLine, level: int) -> None:
+    def __init__(self, line: StatusLine, level: int) -> None:
         super().__init__()
-        self._waiting = waiting
+        self._line = line
         self._lowest_level = level
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -35,23 +35,23 @@ class _Handler(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        self._waiting.note(message)
+        self._line.note(message)
         if record.levelno >= self._lowest_level:
-            self._waiting.clear()
+            self._line.clear()
             time = datetime.fromtimestamp(record.created).astimezone()
             print_to_stderr(f"asyncckpt: {time:%H:%M:%S} {record.levelname} {printable(message)}\n")
 
 
 @contextlib.contextmanager
-def logged(waiting: WaitingLine, *, verbose: bool) -> Generator[None, None, None]:
+def logged(line: StatusLine, *, verbose: bool) -> Generator[None, None, None]:
     """Write the package's log during the block of a ``with`` statement.
 
     Args:
-        waiting: The waiting line.
+        line: The status line.
         verbose: Whether to write records of level INFO too, and not only warnings and errors.
     """
     logger = logging.getLogger(_LOGGER)
-    handler = _Handler(waiting, logging.INFO if verbose else logging.WARNING)
+    handler = _Handler(line, logging.INFO if verbose else logging.WARNING)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -96,12 +96,15 @@ class Writer(ABC, Generic[RecordT]):
 
     Args:
         out: The output.
+
+    Attributes:
+        out: The output.
     """
 
     _escape: ClassVar[str] = "backslashreplace"
 
     def __init__(self, out: TextIO) -> None:
-        self._out: TextIO = out
+        self.out: TextIO = out
         if isinstance(out, io.TextIOWrapper):
             out.reconfigure(errors=self._escape)
 
@@ -115,7 +118,7 @@ class Writer(ABC, Generic[RecordT]):
             OSError: Writing failed.
         """
         self._put(record)
-        self._out.flush()
+        self.out.flush()
 
     @abstractmethod
     def _put(self, record: RecordT) -> None:
@@ -127,7 +130,7 @@ class Writer(ABC, Generic[RecordT]):
         Raises:
             OSError: Writing failed.
         """
-        self._out.flush()
+        self.out.flush()
 
 
 def _json(record: object) -> str:
@@ -142,7 +145,7 @@ class JSONLinesWriter(Writer[RecordT]):
     _escape = "asyncckpt.json"
 
     def _put(self, record: RecordT) -> None:
-        self._out.write(_json(record) + "\n")
+        self.out.write(_json(record) + "\n")
 
 
 class JSONWriter(Writer[RecordT]):
@@ -155,12 +158,12 @@ class JSONWriter(Writer[RecordT]):
         self._before_next = "[\n"
 
     def _put(self, record: RecordT) -> None:
-        self._out.write(self._before_next + _json(record))
+        self.out.write(self._before_next + _json(record))
         self._before_next = ",\n"
 
     def close(self) -> None:
         """Write the end of the array."""
-        self._out.write("[]\n" if self._before_next == "[\n" else "\n]\n")
+        self.out.write("[]\n" if self._before_next == "[\n" else "\n]\n")
         super().close()
 
 
@@ -245,11 +248,11 @@ class TableWriter(Writer[RecordT]):
         if heading != self._heading:
             self._write_head(heading)
         # Not with rich, which is slower than fetching the records.
-        self._out.write(self._row(column.cell(record) for column in self._columns))
+        self.out.write(self._row(column.cell(record) for column in self._columns))
 
     def _write_head(self, heading: str) -> None:
         if self._heading is not None:
-            self._out.write("\n")
+            self.out.write("\n")
         self._heading = heading
         titles = self._row(column.title for column in self._columns)
         # If the reader has closed the pipe, rich would exit the process while it writes.
@@ -257,7 +260,7 @@ class TableWriter(Writer[RecordT]):
             if heading:
                 self._console.print(printable(heading), style="bold cyan")
             self._console.print(titles, style="dim", end="")
-        self._out.write(head.get())
+        self.out.write(head.get())
 
     def _row(self, cells: Iterable[str]) -> str:
         padded = (column.fit(cell) for column, cell in zip(self._columns, cells, strict=True))

@@ -8,52 +8,54 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asyncckpt.cli.logs import logged
 from asyncckpt.cli.output import Writer
+from asyncckpt.cli.status import StatusLine, is_read_by_a_person
 from asyncckpt.cli.terminal import print_error
-from asyncckpt.cli.waiting import WaitingLine
 from asyncckpt.errors import AuthenticationError
 
 if TYPE_CHECKING:
     from asyncckpt.streams.fanin import JobFailure
     from asyncckpt.testing import Sandbox
 
-__all__ = ["ToleratedFailures", "examples_of", "waiting_line", "write_all"]
+__all__ = ["ToleratedFailures", "examples_of", "status_line", "write_all"]
 
 RecordT = TypeVar("RecordT")
 
 
-def waiting_line(what: str) -> WaitingLine:
-    """Return a line that says what the running event loop waits for.
+def status_line(what: str) -> StatusLine:
+    """Return a line that says how far the work in the running event loop is.
 
     Args:
-        what: What does not arrive, such as ``"checkpoint"``.
+        what: What arrives, such as ``"checkpoint"``.
     """
     loop = asyncio.get_running_loop()
-    return WaitingLine(what, clock=loop.time, call_later=loop.call_later)
+    return StatusLine(what, clock=loop.time, call_later=loop.call_later)
 
 
 async def write_all(
-    records: AsyncIterable[RecordT], writer: Writer[RecordT], waiting: WaitingLine, *, verbose: bool
+    records: AsyncIterable[RecordT], writer: Writer[RecordT], line: StatusLine, *, verbose: bool
 ) -> None:
     """Write records as they arrive.
 
     Args:
         records: The records.
         writer: Where to write them; it is closed at the end.
-        waiting: The line that says what is being waited for.
+        line: The line that says how far that is.
         verbose: Whether to write the log to standard error.
 
     Raises:
         OSError: Writing failed.
         Exception: What the records raise.
     """
-    with logged(waiting, verbose=verbose):
-        waiting.start()
+    gives_way = is_read_by_a_person(writer.out)
+    with logged(line, verbose=verbose), line:
         try:
             async for record in records:
-                waiting.progress()
+                if gives_way:
+                    line.give_way()
                 writer.write(record)
+                # After the write, which may have waited for the reader.
+                line.arrived()
         finally:
-            waiting.stop()
             writer.close()
 
 
@@ -64,9 +66,9 @@ class ToleratedFailures:
         count: The number of jobs that have failed.
     """
 
-    def __init__(self, waiting: WaitingLine) -> None:
+    def __init__(self, line: StatusLine) -> None:
         self.count = 0
-        self._waiting = waiting
+        self._line = line
 
     def __call__(self, failure: JobFailure) -> None:
         """Write the error of a job to standard error.
@@ -77,7 +79,7 @@ class ToleratedFailures:
         if isinstance(failure.error, AuthenticationError):
             raise failure.error
         self.count += 1
-        self._waiting.clear()
+        self._line.clear()
         print_error(failure.error)
 
 

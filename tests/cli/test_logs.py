@@ -6,7 +6,7 @@ import re
 import pytest
 
 from asyncckpt.cli.logs import logged
-from asyncckpt.cli.waiting import WaitingLine
+from asyncckpt.cli.status import StatusLine
 from asyncckpt.testing import Sandbox, faults
 
 from support.programs import Run
@@ -14,7 +14,7 @@ from support.programs import Run
 LOG = logging.getLogger("asyncckpt")
 
 
-class Notes(WaitingLine):
+class Notes(StatusLine):
     def __init__(self) -> None:
         self.messages: list[str] = []
 
@@ -41,7 +41,7 @@ def test_verbose_writes_info_but_not_debug(capsys: pytest.CaptureFixture[str]) -
     assert re.fullmatch(r"asyncckpt: \d\d:\d\d:\d\d INFO paused\n", written)
 
 
-def test_the_waiting_line_gets_each_message_and_makes_room_for_lines() -> None:
+def test_the_status_line_gets_each_message_and_makes_room_for_lines() -> None:
     notes = Notes()
     with logged(notes, verbose=False):
         LOG.info("paused for %.1f s", 2)
@@ -80,12 +80,12 @@ def test_the_option_makes_the_log_visible(
 ) -> None:
     served.inject(faults.Status(500))
     job = served.job_ids[0]
-    original = WaitingLine.start
+    original = StatusLine.__enter__
 
-    def start(line: WaitingLine) -> None:
-        original(line)
+    def enter(line: StatusLine) -> StatusLine:
         LOG.info("from the package")
+        return original(line)
 
-    monkeypatch.setattr(WaitingLine, "start", start)
+    monkeypatch.setattr(StatusLine, "__enter__", enter)
     assert "INFO from the package\n" in run("list", job, option).err
     assert run("list", job).err == ""

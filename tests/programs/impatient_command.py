@@ -1,9 +1,9 @@
-"""Run the command with a waiting line that appears at once."""
+"""Run the command with a status line that appears at once."""
 
 import sys
 
-from asyncckpt.cli import main, waiting
+from asyncckpt.cli import main, status
 
-waiting.QUIET_SECONDS = 0.0
-waiting.UPDATE_SECONDS = 0.001
+status.QUIET_SECONDS = 0.0
+status.UPDATE_SECONDS = 0.001
 sys.exit(main())

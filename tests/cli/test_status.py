@@ -1,14 +1,17 @@
-"""The line that says what the command waits for, with a clock of the tests."""
+"""The line that says how far the command is, with a clock of the tests."""
 
 import io
+import os
+import shlex
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import attrs
 import pytest
 
-from asyncckpt.cli.waiting import QUIET_SECONDS, WaitingLine
+from asyncckpt.cli.status import QUIET_SECONDS, StatusLine, is_read_by_a_person
 from asyncckpt.testing import Sandbox, faults
 
 from support.programs import environment, program
@@ -70,15 +73,13 @@ def err(monkeypatch: pytest.MonkeyPatch) -> TerminalOutput:
 
 def replace_stderr(monkeypatch: pytest.MonkeyPatch, output: io.StringIO | None) -> None:
     # pytest itself replaces sys.stderr between a fixture and its test.
-    for module in ("terminal", "waiting"):
+    for module in ("terminal", "status"):
         monkeypatch.setattr(f"asyncckpt.cli.{module}.sys", SimpleNamespace(stderr=output))
 
 
 @pytest.fixture
-def line(time: Time, err: TerminalOutput) -> WaitingLine:
-    line = WaitingLine("checkpoint", clock=time.clock, call_later=time.call_later)
-    line.start()
-    return line
+def line(time: Time, err: TerminalOutput) -> StatusLine:
+    return StatusLine("checkpoint", clock=time.clock, call_later=time.call_later).__enter__()
 
 
 def visible(err: TerminalOutput) -> str:
@@ -86,7 +87,7 @@ def visible(err: TerminalOutput) -> str:
 
 
 def test_it_appears_after_two_seconds_without_a_record(
-    line: WaitingLine, time: Time, err: TerminalOutput
+    line: StatusLine, time: Time, err: TerminalOutput
 ) -> None:
     time.advance(QUIET_SECONDS - 0.1)
     assert err.getvalue() == ""
@@ -95,13 +96,13 @@ def test_it_appears_after_two_seconds_without_a_record(
 
 
 def test_it_names_what_it_waits_for(time: Time, err: TerminalOutput) -> None:
-    WaitingLine("job", clock=time.clock, call_later=time.call_later).start()
+    StatusLine("job", clock=time.clock, call_later=time.call_later).__enter__()
     time.advance(3.0)
     assert visible(err).startswith("asyncckpt: no job for 3 s: ")
 
 
 def test_it_counts_the_seconds_on_one_line(
-    line: WaitingLine, time: Time, err: TerminalOutput
+    line: StatusLine, time: Time, err: TerminalOutput
 ) -> None:
     time.advance(100.0)
     assert visible(err) == "asyncckpt: no checkpoint for 100 s: waiting for a response"
@@ -109,7 +110,7 @@ def test_it_counts_the_seconds_on_one_line(
 
 
 def test_it_shows_the_latest_log_message_and_its_age(
-    line: WaitingLine, time: Time, err: TerminalOutput
+    line: StatusLine, time: Time, err: TerminalOutput
 ) -> None:
     time.advance(1.0)
     line.note("RateLimitError (429): waiting 60.00 s")
@@ -122,12 +123,13 @@ def test_it_shows_the_latest_log_message_and_its_age(
     )
 
 
-def test_a_record_removes_it_and_starts_the_time_again(
-    line: WaitingLine, time: Time, err: TerminalOutput
+def test_a_row_removes_it_and_starts_the_time_again(
+    line: StatusLine, time: Time, err: TerminalOutput
 ) -> None:
     line.note("RateLimitError (429): waiting 3.00 s")
     time.advance(3.0)
-    line.progress()
+    line.give_way()
+    line.arrived()
     assert visible(err) == ""
     time.advance(QUIET_SECONDS - 0.1)
     assert visible(err) == ""
@@ -135,17 +137,89 @@ def test_a_record_removes_it_and_starts_the_time_again(
     assert visible(err) == "asyncckpt: no checkpoint for 2 s: waiting for a response"
 
 
-def test_records_that_keep_arriving_never_show_it(
-    line: WaitingLine, time: Time, err: TerminalOutput
+def test_rows_that_keep_arriving_never_show_it(
+    line: StatusLine, time: Time, err: TerminalOutput
 ) -> None:
     for _ in range(20):
+        line.give_way()
+        line.arrived()
         time.advance(1.9)
-        line.progress()
     assert err.getvalue() == ""
 
 
+def test_records_without_rows_show_their_number_and_their_rate(
+    line: StatusLine, time: Time, err: TerminalOutput
+) -> None:
+    for _ in range(19):
+        line.arrived(100)
+        time.advance(0.1)
+    assert err.getvalue() == ""
+    line.arrived(100)
+    time.advance(0.1)
+    assert visible(err) == "asyncckpt: 2,000 checkpoints, 1,000/s"
+
+
+def test_the_rate_is_that_of_the_last_seconds(
+    line: StatusLine, time: Time, err: TerminalOutput
+) -> None:
+    line.arrived(100_000)
+    for _ in range(40):
+        line.arrived()
+        time.advance(0.25)
+    assert visible(err) == "asyncckpt: 100,040 checkpoints, 4/s"
+
+
+@attrs.define
+class Work:
+    """Work on some jobs."""
+
+    jobs_done: int = 0
+    jobs_failed: int = 0
+
+    @property
+    def progress(self) -> "Work":
+        return self
+
+
+@pytest.mark.parametrize(
+    ("done", "failed", "total", "shown"),
+    [
+        (0, 0, 40, "[>                   ] 0/40 jobs, 1 checkpoint, 0/s"),
+        (20, 0, 40, "[==========>         ] 20/40 jobs, 1 checkpoint, 0/s"),
+        (37, 2, 40, "[===================>] 39/40 jobs, 2 failed, 1 checkpoint, 0/s"),
+        (40, 0, 40, "[====================] 40/40 jobs, 1 checkpoint, 0/s"),
+        (41, 0, 40, "[====================] 41/40 jobs, 1 checkpoint, 0/s"),
+        (1, 0, None, "1 job, 1 checkpoint, 0/s"),
+        (1200, 0, None, "1,200 jobs, 1 checkpoint, 0/s"),
+        (0, 0, 0, "0/0 jobs, 1 checkpoint, 0/s"),
+    ],
+)
+def test_many_jobs_have_a_bar_if_their_number_is_known(
+    line: StatusLine,
+    time: Time,
+    err: TerminalOutput,
+    done: int,
+    failed: int,
+    total: int | None,
+    shown: str,
+) -> None:
+    line.follow(Work(done, failed), total)
+    time.advance(1.0)
+    line.arrived()
+    time.advance(1.0)
+    assert visible(err) == f"asyncckpt: {shown}"
+
+
+def test_what_is_missing_comes_after_the_jobs(
+    line: StatusLine, time: Time, err: TerminalOutput
+) -> None:
+    line.follow(Work(3), 40)
+    time.advance(3.0)
+    assert visible(err) == ("asyncckpt: 3/40 jobs, no checkpoint for 3 s: waiting for a response")
+
+
 def test_it_makes_room_for_other_lines_and_returns(
-    line: WaitingLine, time: Time, err: TerminalOutput
+    line: StatusLine, time: Time, err: TerminalOutput
 ) -> None:
     time.advance(3.0)
     line.clear()
@@ -155,22 +229,40 @@ def test_it_makes_room_for_other_lines_and_returns(
     assert visible(err).startswith("asyncckpt: no checkpoint for")
 
 
-def test_nothing_is_left_when_it_stops(line: WaitingLine, time: Time, err: TerminalOutput) -> None:
+def test_nothing_is_left_when_it_stops(line: StatusLine, time: Time, err: TerminalOutput) -> None:
     time.advance(3.0)
-    line.stop()
+    line.__exit__(None, None, None)
     assert visible(err) == ""
     assert time.calls == []
 
 
+@pytest.mark.parametrize(("columns", "bar"), [(10, 0), (40, 0), (60, 9), (80, 20), (200, 20)])
+def test_the_bar_takes_what_the_text_leaves(
+    line: StatusLine,
+    time: Time,
+    err: TerminalOutput,
+    columns: int,
+    bar: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("asyncckpt.cli.status.columns_of_stderr", lambda: columns)
+    line.follow(Work(40), 40)
+    time.advance(1.0)
+    line.arrived(1000)
+    time.advance(1.0)
+    assert visible(err).count("=") == bar
+    assert len(visible(err)) < columns
+
+
 @pytest.mark.parametrize("columns", [20, 40, 80])
 def test_it_fits_on_the_terminal(
-    line: WaitingLine,
+    line: StatusLine,
     time: Time,
     err: TerminalOutput,
     columns: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asyncckpt.cli.waiting.columns_of_stderr", lambda: columns)
+    monkeypatch.setattr("asyncckpt.cli.status.columns_of_stderr", lambda: columns)
     line.note("\x1b[2J" + "wide: 漢字" * 40)
     time.advance(3.0)
     text = visible(err)
@@ -188,12 +280,10 @@ def test_it_never_appears_elsewhere(
         monkeypatch.setenv("TERM", "dumb")
     else:
         replace_stderr(monkeypatch, None if kind == "closed" else pipe)
-    line = WaitingLine("checkpoint", clock=time.clock, call_later=time.call_later)
-    line.start()
-    line.note("waiting")
-    time.advance(10.0)
-    line.progress()
-    line.stop()
+    with StatusLine("checkpoint", clock=time.clock, call_later=time.call_later) as line:
+        line.note("waiting")
+        time.advance(10.0)
+        line.arrived()
     assert err.getvalue() == pipe.getvalue() == ""
 
 
@@ -236,3 +326,28 @@ def test_an_error_of_a_job_has_a_line_of_its_own(served: Sandbox) -> None:
     assert terminal.process.returncode == 1
     assert lines[0].startswith("asyncckpt: 400: ")
     assert lines[1] == second
+
+
+def test_a_bar_is_shown_while_records_go_to_a_file(served: Sandbox, tmp_path: Path) -> None:
+    served.inject(faults.Latency(0.1), times=None)
+    command = [*program("impatient_command.py"), "list", *served.job_ids]
+    output = tmp_path / "checkpoints.jsonl"
+    with on_a_terminal(
+        ["bash", "-c", f"{shlex.join(command)} > {shlex.quote(str(output))}"],
+        environment(),
+        term="xterm",
+    ) as terminal:
+        terminal.read_until("0/6 jobs")
+        lines = screen(terminal.read_to_end())
+    assert terminal.process.returncode == 0
+    assert lines == [""]
+    assert output.read_text("utf-8").count("\n") == 180
+
+
+def test_a_pipe_may_be_read_on_the_same_terminal_and_a_file_is_not(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as pipe, os.fdopen(reader), (tmp_path / "a").open("w") as file:
+        assert is_read_by_a_person(pipe)
+        assert not is_read_by_a_person(file)
+    assert is_read_by_a_person(TerminalOutput())
+    assert not is_read_by_a_person(io.StringIO())
