@@ -37,6 +37,7 @@ Examples:
   asyncckpt list ftjob-abc123                  a table on a terminal
   asyncckpt list ftjob-abc123 | jq .metrics    JSON lines in a pipe
   asyncckpt jobs --status succeeded            the jobs of the account
+  asyncckpt events ftjob-abc123                what happened in a job
   asyncckpt best ftjob-abc123                  the checkpoint to use, and why
   asyncckpt sandbox                            serve the API with test data
 
@@ -173,6 +174,59 @@ def list_jobs(
     )
     connection.run(listing.write_to_stdout)
     return 0
+
+
+@app.command(
+    name="events",
+    help_epilogue="""\
+Examples:
+  asyncckpt events --sandbox
+  asyncckpt events ftjob-abc123 --type message
+  asyncckpt events ftjob-abc123 ftjob-def456 --level error --level warn
+  asyncckpt events ftjob-abc123 --type metrics | jq .data
+""",
+)
+def list_events(
+    job_ids: Annotated[tuple[str, ...], JobIds] = (),
+    /,
+    *,
+    level: Annotated[tuple[str, ...], Repeatable] = (),
+    type: Annotated[tuple[str, ...], Repeatable] = (),  # noqa: A002 - the option's name
+    format: Annotated[Format | None, OutputFormat] = None,  # noqa: A002 - the option's name
+    limit: Annotated[int | None, PageSize] = None,
+    max_records: Annotated[int | None, AtLeastOne] = None,
+    connection: Connection = DEFAULT_CONNECTION,
+) -> int:
+    """List the events of jobs, newest first.
+
+    Args:
+        job_ids: Jobs, printed in this order; "-" reads ids from stdin, one per line.
+        level: Only events of this level: info, warn or error; may be repeated.
+        type: Only events of this type: message or metrics; may be repeated.
+        format: Default: table on a terminal, jsonl in a pipe or file.
+        limit: Events per page, 1 to 100. Default: 100, or less if the server requires it.
+        max_records: Maximum number of events of each job.
+        connection: How to reach the API.
+
+    Returns:
+        The exit code.
+    """
+    from asyncckpt.cli.events import EventListing
+
+    ids = read_ids(job_ids)
+    if not ids and not connection.sandbox:
+        raise UsageError("pass at least one JOB_ID, or try --sandbox")
+    listing = EventListing(
+        job_ids=ids,
+        levels=level,
+        types=type,
+        format=format,
+        limit=limit,
+        max_records=max_records,
+        verbose=connection.verbose,
+    )
+    connection.run(listing.write_to_stdout)
+    return FAILED if listing.failed else 0
 
 
 @app.command(

@@ -1,17 +1,20 @@
-"""Defines the columns of checkpoints and jobs in tables and CSV."""
+"""Defines what the formats show of checkpoints, jobs and events."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
+
+import attrs
 
 from asyncckpt.cli.output import Column, Layout, shown_time
 from asyncckpt.cli.terminal import printable
 
 if TYPE_CHECKING:
-    from asyncckpt import FineTuningJob, FineTuningJobCheckpoint
+    from asyncckpt import FineTuningJob, FineTuningJobCheckpoint, FineTuningJobEvent
 
-__all__ = ["CHECKPOINTS", "JOBS"]
+__all__ = ["CHECKPOINTS", "EVENTS", "JOBS", "JobEvent"]
 
 _METRICS: Final = (
     "train_loss",
@@ -39,6 +42,17 @@ _JOB_FIELDS: Final = (
 )
 
 
+_EVENT_FIELDS: Final = ("id", "created_at", "level", "type", "message")
+
+
+@attrs.frozen
+class JobEvent:
+    """An event with the id of its job, which the API leaves out."""
+
+    fine_tuning_job_id: str
+    event: FineTuningJobEvent
+
+
 def _metric(title: str, name: str) -> Column[FineTuningJobCheckpoint]:
     def cell(checkpoint: FineTuningJobCheckpoint) -> str:
         value: float | None = getattr(checkpoint.metrics, name)
@@ -62,6 +76,30 @@ def _checkpoint_values(checkpoint: FineTuningJobCheckpoint) -> list[object]:
 
 def _job_values(job: FineTuningJob) -> list[object]:
     return [getattr(job, name) for name in _JOB_FIELDS]
+
+
+def _event_time(record: JobEvent) -> str:
+    return shown_time(record.event.created_at, seconds=True)
+
+
+def _message(record: JobEvent) -> str:
+    event = record.event
+    return printable(event.message if event.level == "info" else f"{event.level}: {event.message}")
+
+
+def _event_values(record: JobEvent) -> list[object]:
+    fields = [getattr(record.event, name) for name in _EVENT_FIELDS]
+    data = record.event.data
+    return [record.fine_tuning_job_id, *fields, json.dumps(data) if data else None]
+
+
+def _event_json(record: JobEvent) -> object:
+    from asyncckpt import converter
+
+    return {
+        "fine_tuning_job_id": record.fine_tuning_job_id,
+        **converter.unstructure(record.event),
+    }
 
 
 CHECKPOINTS: Final[Layout[FineTuningJobCheckpoint]] = Layout(
@@ -95,3 +133,15 @@ JOBS: Final[Layout[FineTuningJob]] = Layout(
     values=_job_values,
 )
 """One table."""
+
+EVENTS: Final[Layout[JobEvent]] = Layout(
+    columns=(
+        Column("CREATED (UTC)", 19, _event_time),
+        Column("MESSAGE", 19, _message, wraps=True),
+    ),
+    heading=lambda record: record.fine_tuning_job_id,
+    fields=("fine_tuning_job_id", *_EVENT_FIELDS, "data"),
+    values=_event_values,
+    json=_event_json,
+)
+"""A table for each job, under the id of the job."""

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import sys
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Generic, Literal, TextIO, TypeVar
@@ -27,12 +28,21 @@ class Column(Generic[RecordT]):
     """A column of the table.
 
     The width is fixed, because rows are written before later ones arrive.
+
+    Attributes:
+        title: Its title.
+        width: The number of characters of its cells; if they are wrapped, the least number.
+        cell: Returns the text of a record.
+        right: Whether the text is aligned to the right.
+        wraps: Whether text that is longer than the rest of the line continues below; only for the
+            last column.
     """
 
     title: str
     width: int
     cell: Callable[[RecordT], str]
     right: bool = False
+    wraps: bool = False
 
     def fit(self, text: str) -> str:
         """Pad text to the width of the column; longer text is not cut."""
@@ -50,12 +60,14 @@ class Layout(Generic[RecordT]):
             None for a single table without one.
         fields: The names in the first line of CSV.
         values: Returns the values of a line.
+        json: Returns what JSON shows of a record; None for the record as the API sends it.
     """
 
     columns: tuple[Column[RecordT], ...]
     heading: Callable[[RecordT], str] | None = None
     fields: tuple[str, ...]
     values: Callable[[RecordT], Sequence[object]]
+    json: Callable[[RecordT], object] | None = None
 
 
 def writer_for(format_: Format | None, out: TextIO, layout: Layout[RecordT]) -> Writer[RecordT]:
@@ -72,11 +84,11 @@ def writer_for(format_: Format | None, out: TextIO, layout: Layout[RecordT]) -> 
         case "table":
             return TableWriter(out, layout.columns, layout.heading)
         case "jsonl":
-            return JSONLinesWriter(out)
+            return JSONLinesWriter(out, layout.json)
         case "csv":
             return CSVWriter(out, layout.fields, layout.values)
         case "json":
-            return JSONWriter(out)
+            return JSONWriter(out, layout.json)
 
 
 def _escape_in_json(error: UnicodeError) -> tuple[str, int]:
@@ -133,32 +145,44 @@ class Writer(ABC, Generic[RecordT]):
         self.out.flush()
 
 
-def _json(record: object) -> str:
-    from asyncckpt import converter
+class _JSONBase(Writer[RecordT]):
+    """Base class of the writers of JSON.
 
-    return printable_json(converter.dumps(record).decode())
-
-
-class JSONLinesWriter(Writer[RecordT]):
-    """Writes one JSON object per line, as the API sends them; metrics are floats (3000.0)."""
+    Args:
+        out: The output.
+        shown: Returns what to write of a record; None for the record as the API sends it, with
+            metrics as floats (3000.0).
+    """
 
     _escape = "asyncckpt.json"
+
+    def __init__(self, out: TextIO, shown: Callable[[RecordT], object] | None = None) -> None:
+        super().__init__(out)
+        self._shown = shown
+
+    def _json(self, record: RecordT) -> str:
+        from asyncckpt import converter
+
+        shown = record if self._shown is None else self._shown(record)
+        return printable_json(converter.dumps(shown).decode())
+
+
+class JSONLinesWriter(_JSONBase[RecordT]):
+    """Writes one JSON object per line."""
 
     def _put(self, record: RecordT) -> None:
-        self.out.write(_json(record) + "\n")
+        self.out.write(self._json(record) + "\n")
 
 
-class JSONWriter(Writer[RecordT]):
+class JSONWriter(_JSONBase[RecordT]):
     """Writes one JSON array."""
 
-    _escape = "asyncckpt.json"
-
-    def __init__(self, out: TextIO) -> None:
-        super().__init__(out)
+    def __init__(self, out: TextIO, shown: Callable[[RecordT], object] | None = None) -> None:
+        super().__init__(out, shown)
         self._before_next = "[\n"
 
     def _put(self, record: RecordT) -> None:
-        self.out.write(self._before_next + _json(record))
+        self.out.write(self._before_next + self._json(record))
         self._before_next = ",\n"
 
     def close(self) -> None:
@@ -202,10 +226,10 @@ class CSVWriter(Writer[RecordT]):
         self._rows.writerow([_cell(value) for value in self._values(record)])
 
 
-def shown_time(created_at: int) -> str:
-    """Return a time to the minute, in UTC."""
+def shown_time(created_at: int, *, seconds: bool = False) -> str:
+    """Return a time to the minute or to the second, in UTC."""
     try:
-        return f"{as_datetime(created_at):%Y-%m-%d %H:%M}"
+        return f"{as_datetime(created_at):%Y-%m-%d {'%H:%M:%S' if seconds else '%H:%M'}}"
     except (OSError, OverflowError, ValueError):
         # The number is too large, for example because the server sends milliseconds.
         return str(created_at)
@@ -240,6 +264,7 @@ class TableWriter(Writer[RecordT]):
         )
         self.width = self._console.width if out.isatty() else sys.maxsize
         self._columns = _fitting(columns, self.width)
+        self._indent = sum(column.width + len(GAP) for column in self._columns[:-1])
         self._heading_of = heading
         self._heading: str | None = None
 
@@ -264,7 +289,20 @@ class TableWriter(Writer[RecordT]):
 
     def _row(self, cells: Iterable[str]) -> str:
         padded = (column.fit(cell) for column, cell in zip(self._columns, cells, strict=True))
-        return GAP.join(padded).rstrip() + "\n"
+        row = GAP.join(padded).rstrip()
+        if len(row) > self.width and self._columns[-1].wraps:
+            row = self._wrapped(row)
+        return row + "\n"
+
+    def _wrapped(self, row: str) -> str:
+        lines = textwrap.wrap(
+            row[self._indent :],
+            max(1, self.width - self._indent),
+            # So that names can be copied.
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        return row[: self._indent] + f"\n{' ' * self._indent}".join(lines)
 
 
 def _fitting(columns: tuple[Column[RecordT], ...], width: int) -> tuple[Column[RecordT], ...]:

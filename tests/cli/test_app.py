@@ -41,6 +41,10 @@ from support.programs import COMMAND, Ran, Run, program, run_program, start
         (["jobs", "--metadata", "=a"], "KEY=VALUE"),
         (["jobs", "--limit", "0"], "--limit"),
         (["jobs", "ftjob-a"], "ftjob-a"),
+        (["events"], "JOB_ID"),
+        (["events", "ftjob-a", "--limit", "0"], "--limit"),
+        (["events", "ftjob-a", "ftjob-a/../b"], "must not contain"),
+        (["events", "ftjob-a", "--format", "yaml"], "--format"),
         (["best"], "JOB_ID"),
         (["best", "--all", "ftjob-a"], "--all"),
         (["best", "ftjob-a", "--top", "0"], "--top"),
@@ -191,7 +195,7 @@ def test_version(run: Run) -> None:
     assert run("--version") == Ran(0, f"{asyncckpt.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", [[], ["list"], ["jobs"], ["best"], ["sandbox"]])
+@pytest.mark.parametrize("command", [[], ["list"], ["jobs"], ["events"], ["best"], ["sandbox"]])
 def test_help_has_examples(run: Run, command: list[str]) -> None:
     ran = run(*command, "--help")
     assert ran.code == 0
