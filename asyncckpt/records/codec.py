@@ -174,6 +174,7 @@ class ListDecoder(Generic[_T]):
     """
 
     def __init__(self, list_type: type[ListBody], record_type: type[_T]) -> None:
+        self.record_type = record_type
         self._decoder = Decoder(list_type)
         self._records_type = list[record_type]  # type: ignore[valid-type]
 

@@ -284,7 +284,7 @@ class AsyncCheckpoints:
                 path, query, _checkpoint_list, request, counts, job_id=str(job_id)
             )
 
-        return FanIn(
+        checkpoints = FanIn(
             jobs,
             fetch_of,
             concurrency=concurrency,
@@ -293,6 +293,8 @@ class AsyncCheckpoints:
             max_records_per_job=max_records_per_job,
             counts=counts,
         )
+        checkpoints.record_type = FineTuningJobCheckpoint
+        return checkpoints
 
 
 async def _first(ranking: Coroutine[object, object, list[streams.Ranked]]) -> streams.Ranked:

@@ -201,13 +201,15 @@ class Endpoint:
             check_count("max_records", max_records, least=1)
         query = self.list_query(options, parameters, limit, max_records)
         fetch = self.list_fetch(path, query, decoder, options, RequestCounts(), job_id=job_id)
-        return Pager(
+        pager = Pager(
             fetch,
             fetch_one=fetch.plain,
             after=given(after),
             prefetch=self.prefetch if prefetch is None else prefetch,
             max_records=max_records,
         )
+        pager.record_type = decoder.record_type
+        return pager
 
     def _merged(
         self, options: RequestOptions, parameters: Mapping[str, QueryValue]

@@ -48,6 +48,8 @@ class Curve(Stream):
     end of a block.
     """
 
+    record_type = StepMetrics
+
     def __init__(self, open_steps: OpenSteps) -> None:
         """Made by `AsyncJobs.step_metrics`.
 

@@ -78,7 +78,14 @@ class Reader:
 
 
 class Stream:
-    """Base class of an async iterable whose iterations can be closed with `aclose`."""
+    """Base class of an async iterable whose iterations can be closed with `aclose`.
+
+    Attributes:
+        record_type: The class of the records; None if it is not known. Tables need it for a stream
+            without records.
+    """
+
+    record_type: type[object] | None = None
 
     def __init__(self) -> None:
         # The generator of an iteration refers to its reader. With strong references here, a dropped
