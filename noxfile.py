@@ -1,5 +1,6 @@
 """What is checked before a change goes in: `nox` runs it all, `nox -s tests` the tests alone."""
 
+import itertools
 from pathlib import Path
 
 import nox
@@ -7,6 +8,8 @@ import nox
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 OLDEST, NEWEST = PYTHONS[0], PYTHONS[-1]
+PROJECT = PYPROJECT["project"]
+WITH_EXTRAS = f".[{','.join(PROJECT['optional-dependencies'])}]"
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
@@ -23,34 +26,36 @@ def group(name: str) -> list[str]:
 
 def lowest_direct() -> list[str]:
     """Pin every dependency of the package and its extras to its lower bound."""
-    project = PYPROJECT["project"]
-    direct = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    direct = [
+        *PROJECT["dependencies"],
+        *itertools.chain(*PROJECT["optional-dependencies"].values()),
+    ]
     return [requirement.replace(">=", "==") for requirement in direct]
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    session.install(".[cli]", *group("tests"))
+    session.install(WITH_EXTRAS, *group("tests"))
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=OLDEST)
 def tests_lowest(session: nox.Session) -> None:
-    session.install(".[cli]", *group("tests"), *lowest_direct())
+    session.install(WITH_EXTRAS, *group("tests"), *lowest_direct())
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=NEWEST)
 def tests_next(session: nox.Session) -> None:
     """Run the tests with the newest pre-release of aiohttp that the package admits."""
-    session.install(".[cli]", *group("tests"))
+    session.install(WITH_EXTRAS, *group("tests"))
     session.install("--pre", "--upgrade", "aiohttp<4")
     session.run("pytest", *session.posargs)
 
 
 @nox.session(python=OLDEST)
 def coverage(session: nox.Session) -> None:
-    session.install(".[cli]", *group("tests"))
+    session.install(WITH_EXTRAS, *group("tests"))
     session.run("coverage", "erase")
     # The docs start and interrupt programs, which then complain that coverage is not saved.
     session.run("coverage", "run", "-m", "pytest", "--ignore=tests/test_docs.py", *session.posargs)
@@ -68,14 +73,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def types(session: nox.Session) -> None:
-    session.install(".[cli]", *group("types"))
+    session.install(WITH_EXTRAS, *group("types"))
     session.run("mypy")
     session.run("pyright")
 
 
 @nox.session(python=OLDEST)
 def docs(session: nox.Session) -> None:
-    session.install(".[cli]", *group("docs"))
+    session.install(WITH_EXTRAS, *group("docs"))
     out = Path("docs", "_build", "html")
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-b", "html", "docs", str(out))
 

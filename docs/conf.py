@@ -6,6 +6,7 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 
 import asyncckpt
+import asyncckpt.export
 import asyncckpt.records
 import asyncckpt.testing
 from asyncckpt import __version__
@@ -64,7 +65,7 @@ def _public_reference(app: Any, env: Any, node: Any, text: Any) -> Any:
     """Link what an annotation names by its module to the public name that is documented."""
     target = node.get("reftarget", "")
     name = target.rpartition(".")[2]
-    for package in (asyncckpt, asyncckpt.records, asyncckpt.testing):
+    for package in (asyncckpt, asyncckpt.export, asyncckpt.records, asyncckpt.testing):
         if name in package.__all__:
             public = f"{package.__name__}.{name}"
             domain, page = env.get_domain("py"), node["refdoc"]

@@ -26,6 +26,7 @@ import attrs
 import pytest
 
 import asyncckpt
+import asyncckpt.export
 from asyncckpt.testing import Sandbox
 
 from support.programs import COMMAND, plugin_options, run_program
@@ -69,8 +70,11 @@ def small_pages() -> None:
 
 
 @pytest.fixture
-async def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+async def environment(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> dict[str, str]:
     """Set up the environment of an example; hand back what its ids stand for."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_BASE_URL", sandbox.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", sandbox.api_key)
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", sandbox.api_key)
@@ -195,7 +199,7 @@ def test_the_architecture_says_what_each_module_does() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     modules = [
         f"{folder}/{path.name}"
-        for folder in ("protocol", "resources", "streams", "transport")
+        for folder in ("export", "protocol", "resources", "streams", "transport")
         for path in (PACKAGE / folder).glob("[!_]*.py")
     ]
     assert [module for module in modules if f"`{module}`" not in text] == []
@@ -237,8 +241,11 @@ def test_links_have_a_text_and_lead_somewhere(page: Path) -> None:
 
 def test_the_reference_has_every_public_name() -> None:
     text = (ROOT / "docs" / "reference.md").read_text("utf-8")
-    documented = set(re.findall(r":: (?:asyncckpt\.(?:records\.)?)?(\w+)$", text, re.MULTILINE))
-    assert {*asyncckpt.__all__, *asyncckpt.records.__all__} - documented == {"__version__"}
+    documented = set(
+        re.findall(r":: (?:asyncckpt\.(?:export\.|records\.)?)?(\w+)$", text, re.MULTILINE)
+    )
+    public = {*asyncckpt.__all__, *asyncckpt.export.__all__, *asyncckpt.records.__all__}
+    assert public - documented == {"__version__"}
 
 
 def test_the_summary_of_the_reference_has_every_public_name() -> None:

@@ -26,14 +26,21 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = asyncckpt.nothing  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("module", ["asyncckpt.records", "asyncckpt.testing"])
+@pytest.mark.parametrize("module", ["asyncckpt.export", "asyncckpt.records", "asyncckpt.testing"])
 def test_an_unknown_name_in_a_package_is_an_attribute_error(module: str) -> None:
     with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'nothing'"):
         _ = import_module(module).nothing
 
 
 @pytest.mark.parametrize(
-    "name", ["records.FineTuningJob", "records.converter", "testing.faults", "testing.limiters"]
+    "name",
+    [
+        "export.write",
+        "records.FineTuningJob",
+        "records.converter",
+        "testing.faults",
+        "testing.limiters",
+    ],
 )
 def test_a_name_in_a_package_is_imported_on_first_use(
     name: str, monkeypatch: pytest.MonkeyPatch

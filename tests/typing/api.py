@@ -4,6 +4,10 @@ from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import assert_type
 
+import pandas
+import polars
+import pyarrow
+
 import asyncckpt
 from asyncckpt import (
     NOT_GIVEN,
@@ -26,6 +30,7 @@ from asyncckpt import (
     Timeout,
     omit,
 )
+from asyncckpt.export import record_batches, to_arrow, to_pandas, to_polars, to_row, write
 from asyncckpt.testing import Clock, Sandbox, faults
 
 
@@ -88,10 +93,6 @@ async def rankings(client: AsyncClient, chosen: list[FineTuningJobCheckpoint]) -
     assert_type(best.checkpoint, FineTuningJobCheckpoint)
     assert_type(best.unranked, tuple[str, ...])
     assert_type(best.explain(), Explanation)
-    assert_type(best.explain(await jobs.step_metrics("ftjob-abc123")), Explanation)
-    explanation = await best.explain(curve=jobs.step_metrics("ftjob-abc123"))
-    assert_type(explanation, Explanation)
-    assert_type(explanation.best_step_has_checkpoint, bool | None)
     top = await checkpoints.top(jobs.list(), 5, metric="reward", mode="max", timeout=5)
     assert_type(top, list[Ranked])
     await checkpoints.best(await jobs.retrieve("ftjob-abc123"))
@@ -168,3 +169,17 @@ async def sandbox() -> None:
     live = Sandbox(live=3, clock=Clock(speed=60))
     assert_type(live.add_live_job(outcome="failed", keep_epochs=3), str)
     live.clock.advance(60)
+
+
+async def tables(client: AsyncClient, checkpoint: FineTuningJobCheckpoint) -> None:
+    jobs = client.fine_tuning.jobs
+    assert_type(to_row(checkpoint), dict[str, str | int | float | datetime | None])
+    _ = assert_type(await write(jobs.list(), "jobs.parquet", fields=["id"]), int)
+    await write([], "steps.csv", record_type=StepMetrics)
+    await write("ftjob-abc123", "jobs.csv")  # type: ignore[type-var]
+    assert_type(await to_arrow(jobs.step_metrics("ftjob-abc123")), pyarrow.Table)
+    assert_type(await to_pandas(jobs.list_events("ftjob-abc123")), pandas.DataFrame)
+    assert_type(await to_polars(jobs.checkpoints.list_many(jobs.list())), polars.DataFrame)
+    async for batch in record_batches(jobs.list(), size=5):
+        assert_type(batch, pyarrow.RecordBatch)
+    to_row(checkpoint.id)  # type: ignore[arg-type]
