@@ -1,8 +1,8 @@
 """The behaviour of the API: which request gets which page, job, file or error. Nothing here awaits.
 
 It follows the fine-tuning section of the OpenAI API reference, and Azure's form of it: the prefix
-`/openai`, the `api-key` header, the `api-version` query field, and pages without `first_id` and
-`last_id`.
+`/openai`, of a resource or a project, the `api-key` header, the `api-version` query field, and
+pages without `first_id` and `last_id`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from asyncckpt.testing.shapes import CheckpointObject, EventObject, JobObject, P
 Kind = Literal["jobs", "job", "checkpoints", "events", "file"]
 
 _RESOURCE = re.compile(
-    r"/(?P<prefix>v1|openai(?:/v1)?)/(?:"
+    r"/(?P<prefix>v1|(?:api/projects/[^/]+/)?openai(?:/v1)?)/(?:"
     r"fine_tuning/jobs(?:/(?P<job_id>[^/]+)(?:/(?P<list>checkpoints|events))?)?"
     r"|files/(?P<file_id>[^/]+)/content"
     r")/?"
@@ -43,12 +43,14 @@ class Target:
         job_id: The job, or None for the list of jobs and for files.
         file_id: The file, if it is one.
         azure: Whether the path has the form used by Azure.
+        dated: Whether it is that of Azure's dated API.
     """
 
     kind: Kind
     job_id: str | None
     file_id: str | None
     azure: bool
+    dated: bool
 
     @property
     def is_list(self) -> bool:
@@ -75,7 +77,10 @@ def target_of(path: str) -> Target | None:
         return None
     job_id, file_id = match["job_id"], match["file_id"]
     kind = match["list"] or ("job" if job_id else "file" if file_id else "jobs")
-    return Target(cast("Kind", kind), job_id, file_id, azure=match["prefix"] != "v1")
+    prefix = match["prefix"]
+    return Target(
+        cast("Kind", kind), job_id, file_id, azure=prefix != "v1", dated=prefix.endswith("openai")
+    )
 
 
 def masked(key: str) -> str:
@@ -132,7 +137,7 @@ class Api:
         if request.method != "GET":
             raise RefusedError(405, f"Not allowed to {request.method} on {request.path}.")
         self._authenticate(target, credentials)
-        if target.azure and "v1" not in request.path and "api-version" not in request.query:
+        if target.dated and "api-version" not in request.query:
             raise RefusedError(404, "Resource not found: the api-version query field is missing.")
         return target
 

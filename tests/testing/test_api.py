@@ -118,5 +118,8 @@ async def test_the_azure_form(box: Sandbox, browser: Browser) -> None:
     assert page.json.keys() == {"object", "data", "has_more"}
     assert page.json["data"] == box.checkpoints_of(box.job_ids[0])[:10]
     assert (await browser.get(path, key)).status == 404
+    for prefix in ("/openai/v1", "/api/projects/my-project/openai/v1"):
+        v1 = await browser.get(checkpoints_path(box).replace("/v1", prefix), key)
+        assert v1.json == page.json
     wrong = await browser.get(path, {"api-key": "no"}, **{"api-version": "2024-10-21"})
     assert wrong.status == 401
