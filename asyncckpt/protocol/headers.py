@@ -8,6 +8,10 @@ from typing import Final
 
 from asyncckpt.protocol.request import check_strings
 
+AUTHORIZATION: Final = "Authorization"
+API_KEY: Final = "api-key"
+"""The header in which Azure expects an API key."""
+
 PUBLIC_HEADERS: Final[Mapping[str, str]] = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
@@ -27,7 +31,7 @@ _CONNECTION_HEADERS: Final = frozenset(
         "upgrade",
     }
 )
-_CREDENTIAL_HEADERS: Final = frozenset({"authorization", "api-key"})
+_CREDENTIAL_HEADERS: Final = frozenset({AUTHORIZATION.lower(), API_KEY})
 
 
 def check_headers(name: str, headers: Mapping[str, str] | None) -> dict[str, str]:
@@ -67,9 +71,14 @@ def merge_headers(defaults: Mapping[str, str], extra: Mapping[str, str]) -> dict
     return {**without_headers(defaults, extra), **extra}
 
 
+def names_of(headers: Iterable[str]) -> frozenset[str]:
+    """Return the names of headers in lower case."""
+    return frozenset(map(str.lower, headers))
+
+
 def without_headers(headers: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
     """Return the headers without those of these names; names are compared without case."""
-    removed = {name.lower() for name in names}
+    removed = names_of(names)
     return {header: value for header, value in headers.items() if header.lower() not in removed}
 
 

@@ -132,7 +132,7 @@ class _Sending(Generic[_T]):
     async def _attempt(self) -> Response | APIError:
         call, gate, credentials = self._call, self._account.gate, self._account.credentials
         if credentials.needs_key and not call.options.carries_credentials:
-            await self._renew_key(0)
+            await self._renew_key(credentials.version)
         ticket = gate.enter_at_once()
         if ticket is None:
             ticket = await self._wait_for_turn()
@@ -295,4 +295,4 @@ class _Sending(Generic[_T]):
 
 
 def _key_timeout() -> APITimeoutError:
-    return APITimeoutError("The api_key callable returned no key within max_wait")
+    return APITimeoutError("The api_key callable or token provider returned no key within max_wait")

@@ -1,11 +1,16 @@
-"""The API key: given as it is, or asked for."""
+"""The API key or token: given as it is, or asked for."""
 
 import asyncio
-from typing import Any
+import threading
+import time
+from typing import Any, NamedTuple
 
 import pytest
 
 from asyncckpt.transport.credentials import Credentials
+
+from support import clock
+from support.secrets import all_that_shows
 
 
 class Vault:
@@ -188,3 +193,128 @@ async def test_the_latest_eight_keys_are_kept_to_be_redacted() -> None:
     for _ in keys:
         await credentials.renew(credentials.version)
     assert credentials.secrets == tuple(keys[-8:])
+
+
+class Token(NamedTuple):
+    """As `azure.core.credentials.AccessToken`."""
+
+    token: str
+    expires_on: int
+
+
+class Provider:
+    """A token provider that is not async; it notes in which thread it is called."""
+
+    def __init__(self, *tokens: Any) -> None:
+        self.tokens = list(tokens)
+        self.threads: list[int] = []
+
+    @property
+    def asked(self) -> int:
+        return len(self.threads)
+
+    def __call__(self) -> Any:
+        self.threads.append(threading.get_ident())
+        return self.tokens.pop(0)
+
+
+async def test_a_provider_that_is_not_async_is_called_in_a_thread() -> None:
+    provider = Provider("ey.first")
+    assert await current(Credentials(None, token=provider)) == "ey.first"
+    assert provider.threads != [threading.get_ident()]
+
+
+@pytest.mark.parametrize("kind", ["function", "object", "lambda"])
+async def test_an_async_provider_is_called_in_the_event_loop(kind: str) -> None:
+    threads: list[int] = []
+
+    async def provider() -> str:
+        # A `run_in_executor` of its own, or an async credential, needs the running loop.
+        threads.append(threading.get_ident())
+        return "ey.first"
+
+    class Callable:
+        async def __call__(self) -> str:
+            return await provider()
+
+    forms: dict[str, Any] = {
+        "function": provider,
+        "object": Callable(),
+        "lambda": lambda: provider(),  # noqa: PLW0108  (it is not a coroutine function)
+    }
+    assert await current(Credentials(None, token=forms[kind])) == "ey.first"
+    assert threads == [threading.get_ident()]
+
+
+def test_a_token_that_is_a_string_is_used_for_a_minute() -> None:
+    provider = Provider("ey.first", "ey.first", "ey.second")
+
+    async def main() -> None:
+        credentials = Credentials(None, token=provider)
+        assert await current(credentials) == "ey.first"
+        await asyncio.sleep(59)
+        assert not credentials.needs_key
+        for token in ("ey.first", "ey.second"):
+            await asyncio.sleep(60)
+            assert credentials.needs_key
+            await asyncio.gather(*(credentials.renew(credentials.version) for _ in range(20)))
+            assert credentials.key == token
+            assert not credentials.needs_key
+        assert credentials.secrets == ("ey.first", "ey.second")
+
+    clock.run(main())
+    assert provider.asked == 3
+
+
+@pytest.mark.parametrize(
+    ("valid", "used"),
+    [(3600, 3300), (400, 200), (10, 5), (0, 60), (-3600, 60)],
+)
+def test_a_token_is_renewed_five_minutes_before_it_expires(valid: int, used: int) -> None:
+    provider = Provider(Token("ey.first", int(time.time()) + valid))
+
+    async def main() -> None:
+        credentials = Credentials(None, token=provider)
+        assert await current(credentials) == "ey.first"
+        # The test may have begun at the end of a second.
+        await asyncio.sleep(used - 3 if used > 5 else 0)
+        assert not credentials.needs_key
+        await asyncio.sleep(6)
+        assert credentials.needs_key
+
+    clock.run(main())
+
+
+async def test_an_async_provider_may_return_a_token_that_says_when_it_expires() -> None:
+    credentials = Credentials(None, token=Vault(Token("ey.first", 2**31)))  # type: ignore[arg-type]
+    assert await current(credentials) == "ey.first"
+
+
+async def test_a_rejected_token_is_asked_for_again_and_may_be_the_same() -> None:
+    credentials = Credentials(None, token=Provider("ey.first", "ey.first", "ey.second"))
+    await current(credentials)
+    assert not await credentials.renew(credentials.version)
+    assert await credentials.renew(credentials.version)
+
+
+@pytest.mark.parametrize("wrong", ["", "ey.hidden\n", None, b"ey.hidden", Token("ey.hidden\n", 1)])
+async def test_a_token_that_cannot_be_sent_is_rejected_and_not_shown(wrong: Any) -> None:
+    credentials = Credentials(None, token=Provider(wrong))
+    with pytest.raises((TypeError, ValueError), match="^the token provider ") as caught:
+        await credentials.renew(0)
+    assert not [shown for shown in all_that_shows(caught.value) if "hidden" in shown]
+    assert credentials.needs_key
+
+
+async def test_a_provider_that_cannot_be_reached_raises_its_own_exception() -> None:
+    def provider() -> str:
+        raise LookupError("no identity")
+
+    with pytest.raises(LookupError, match="no identity"):
+        await Credentials(None, token=provider).renew(0)
+
+
+async def test_a_fixed_token() -> None:
+    credentials = Credentials(None, token="ey.fixed", key_header="api-key")
+    assert credentials.authorize({}) == {"Authorization": "Bearer ey.fixed"}
+    assert not credentials.can_renew
