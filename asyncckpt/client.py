@@ -7,13 +7,21 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Concatenate, Final, NoReturn, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 import attrs
 
-from asyncckpt.errors import OpenAIError
+from asyncckpt.configuration import (
+    ORGANIZATION,
+    PROJECT,
+    check_credential_headers,
+    check_one_key,
+    credentials_from,
+    scope_headers,
+    session_manager,
+)
 from asyncckpt.options import (
     DEFAULT_TIMEOUT,
     NOT_GIVEN,
@@ -26,16 +34,19 @@ from asyncckpt.options import (
     given,
 )
 from asyncckpt.protocol.headers import (
+    AUTHORIZATION,
     PUBLIC_HEADERS,
     carries_credentials,
     check_headers,
     merge_headers,
+    names_of,
     without_credentials,
     without_headers,
 )
-from asyncckpt.protocol.request import QueryValue, check_api_key, check_query, parse_base_url
+from asyncckpt.protocol.request import QueryValue, check_query, parse_base_url
 from asyncckpt.resources.endpoint import Endpoint, PageSize
 from asyncckpt.resources.jobs import AsyncFineTuning
+from asyncckpt.tracebacks import without_frames
 from asyncckpt.transport.account import Account
 from asyncckpt.transport.credentials import APIKeySource, Credentials
 from asyncckpt.transport.gate import Gate
@@ -47,53 +58,13 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from asyncckpt.transport.session import SessionManager
-
 __all__ = ["AsyncClient"]
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 DEFAULT_MAX_RETRIES: Final = 6
 DEFAULT_MAX_WAIT: Final = 120.0
 DEFAULT_MAX_BODY_BYTES: Final = 64 * 2**20
-DEFAULT_CONNECTION_LIMIT: Final = 256
 DEFAULT_RETRY_BUDGET: Final = 500
-
-_ORGANIZATION: Final = "OpenAI-Organization"
-_PROJECT: Final = "OpenAI-Project"
-
-_TWO_KEYS: Final = (
-    "pass either api_key, or default_headers with 'Authorization' or 'api-key', but not both"
-)
-
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-_SelfT = TypeVar("_SelfT")
-
-
-def _without_frames(
-    method: Callable[Concatenate[_SelfT, _P], _T],
-) -> Callable[Concatenate[_SelfT, _P], _T]:
-    """Raise what a method raises without its frames.
-
-    Error reports show the variables of frames, and an argument may be a key.
-    """
-
-    @functools.wraps(method)
-    def wrapper(self: _SelfT, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        try:
-            return method(self, *args, **kwargs)
-        except Exception as error:
-            failure = error.with_traceback(None)
-        failure.__context__ = None
-        del args, kwargs
-        try:
-            raise failure
-        finally:
-            # The traceback refers to this frame; this breaks the cycle.
-            del failure
-
-    return wrapper
 
 
 class IsClosed(int):
@@ -120,7 +91,7 @@ class AsyncClient:
     after the other, but not in two at the same time.
     """
 
-    @_without_frames
+    @without_frames
     def __init__(
         self,
         *,
@@ -136,6 +107,7 @@ class AsyncClient:
         prefetch: int = 1,
         max_body_bytes: int = DEFAULT_MAX_BODY_BYTES,
         default_headers: Mapping[str, str] | None = None,
+        credential_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, QueryValue] | None = None,
         session: aiohttp.ClientSession | None = None,
         connection_limit: int | None = None,
@@ -151,8 +123,8 @@ class AsyncClient:
         Args:
             api_key: The key, or an async callable that returns it. The callable is called before
                 the first request, and again after the server rejects the key with 401. Default:
-                ``OPENAI_API_KEY``, unless `default_headers` contain ``Authorization`` or
-                ``api-key``.
+                ``OPENAI_API_KEY``, unless there are `credential_headers`, or `default_headers`
+                contain ``Authorization`` or ``api-key``.
             organization: The ``OpenAI-Organization`` header; default: ``OPENAI_ORG_ID``; ``""`` for
                 no header.
             project: The ``OpenAI-Project`` header; default: ``OPENAI_PROJECT_ID``; ``""`` for no
@@ -175,6 +147,8 @@ class AsyncClient:
                 prefetching off.
             max_body_bytes: The maximum size of a decompressed response body; default 64 MiB.
             default_headers: Headers to add to every request.
+            credential_headers: Headers that authenticate the client in place of `api_key`, or
+                besides it, such as that of a gateway: ``{"x-portkey-api-key": key}``.
             default_query: Query parameters to add to every request.
             session: An `aiohttp.ClientSession` to use; the client does not close it. Default: the
                 client creates a session, and closes it when the client is closed or the event loop
@@ -189,14 +163,19 @@ class AsyncClient:
             OpenAIError: There is no API key.
             TypeError: An argument has the wrong type.
             ValueError: An argument has an invalid value, such as a malformed base URL, a timeout of
-                0 or a key with a line break. Or both `api_key` and `default_headers` authenticate,
-                or `session` is combined with options for the client's own session.
+                0 or a key with a line break. Or both `api_key` and a header ``Authorization`` or
+                ``api-key`` authenticate, or `session` is combined with options for the client's
+                own session.
         """
         base_url = given(base_url)
         if base_url is None:
             base_url = os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
         bare_url, url_query = parse_base_url(base_url)
-        extra_headers = check_headers("default_headers", default_headers)
+        secret_headers = check_credential_headers(credential_headers)
+        extra_headers = merge_headers(
+            check_headers("default_headers", default_headers), secret_headers
+        )
+        credentials = credentials_from(api_key, extra_headers, is_key_needed=not secret_headers)
         check_count("prefetch", prefetch, least=0)
         if max_requests_per_second is not None:
             meaning = "requests a second, or None for no limit"
@@ -205,18 +184,18 @@ class AsyncClient:
             check_count("retry_budget", retry_budget, least=0)
         self._max_requests_per_second = max_requests_per_second
         self._retry_budget = retry_budget
-        self._session = _session_manager(
+        self._session = session_manager(
             session,
             connection_limit,
             ssl,
             trust_env,
             trace_configs,
-            sends_authorization=not carries_credentials(extra_headers)
-            or "authorization" in map(str.lower, extra_headers),
+            sends_authorization=credentials.header == AUTHORIZATION
+            or AUTHORIZATION.lower() in map(str.lower, extra_headers),
         )
         self._endpoint = Endpoint(
             session=self._session,
-            account=self._new_account(_credentials(api_key, extra_headers)),
+            account=self._new_account(credentials),
             base_url=bare_url,
             url_query=url_query,
             defaults=RequestOptions(
@@ -225,8 +204,9 @@ class AsyncClient:
                 max_wait=max_wait,
                 max_body_bytes=max_body_bytes,
                 headers=merge_headers(
-                    {**PUBLIC_HEADERS, **_scope_headers(organization, project)}, extra_headers
+                    {**PUBLIC_HEADERS, **scope_headers(organization, project)}, extra_headers
                 ),
+                credential_headers=names_of(secret_headers),
                 query=check_query("default_query", default_query),
             ).changed(timeout=timeout),
             prefetch=prefetch,
@@ -254,12 +234,12 @@ class AsyncClient:
     @property
     def organization(self) -> str | None:
         """The organization that requests are sent for."""
-        return self._endpoint.defaults.headers.get(_ORGANIZATION)
+        return self._endpoint.defaults.headers.get(ORGANIZATION)
 
     @property
     def project(self) -> str | None:
         """The project that requests are sent for."""
-        return self._endpoint.defaults.headers.get(_PROJECT)
+        return self._endpoint.defaults.headers.get(PROJECT)
 
     @property
     def timeout(self) -> Timeout:
@@ -273,8 +253,9 @@ class AsyncClient:
 
     @property
     def default_headers(self) -> dict[str, str]:
-        """The headers of every request, except for the key passed as `api_key`."""
-        return dict(self._endpoint.defaults.headers)
+        """The headers of every request, without `api_key` and `credential_headers`."""
+        defaults = self._endpoint.defaults
+        return without_headers(defaults.headers, defaults.credential_headers)
 
     @property
     def default_query(self) -> dict[str, QueryValue]:
@@ -286,7 +267,7 @@ class AsyncClient:
         """Whether the client is closed; can also be called, as in the official SDK."""
         return IsClosed(self._session.is_closed)
 
-    @_without_frames
+    @without_frames
     def with_options(
         self,
         *,
@@ -300,12 +281,14 @@ class AsyncClient:
         prefetch: int | None = None,
         max_body_bytes: int | None = None,
         default_headers: Mapping[str, str] | None = None,
+        credential_headers: Mapping[str, str] | None = None,
         default_query: Mapping[str, QueryValue] | None = None,
     ) -> Self:
         """Return a copy of the client with some options changed; `copy` is the same method.
 
         The two clients share their connections: closing one closes both. They also share the rate
-        limiter and the retry budget, unless the key, organization, project or base URL changes.
+        limiter and the retry budget, unless the credentials, organization, project or base URL
+        change. New credentials replace all those of this client, whether keys or headers.
 
         Args:
             api_key: The key, or an async callable that returns it.
@@ -319,6 +302,7 @@ class AsyncClient:
             prefetch: The number of pages to fetch ahead of the current one.
             max_body_bytes: The maximum size of a decompressed response body.
             default_headers: Headers to add to those of this client, or to replace them.
+            credential_headers: Headers that authenticate the new client.
             default_query: Query parameters to add to those of this client, or to replace them.
 
         Returns:
@@ -330,19 +314,26 @@ class AsyncClient:
         """
         base_url, max_retries = given(base_url), given(max_retries)
         endpoint = self._endpoint
-        new_headers = check_headers("default_headers", default_headers)
-        if api_key is not None and carries_credentials(new_headers):
-            raise ValueError(_TWO_KEYS)
-        headers = endpoint.defaults.headers
-        if api_key is not None:
-            headers = without_credentials(headers)
-        scope = {_ORGANIZATION: organization, _PROJECT: project}
+        secret_headers = check_credential_headers(credential_headers)
+        new_headers = merge_headers(
+            check_headers("default_headers", default_headers), secret_headers
+        )
+        check_one_key(api_key, new_headers)
+        headers, secret_names = endpoint.defaults.headers, endpoint.defaults.credential_headers
+        has_new_credentials = (
+            api_key is not None or bool(secret_headers) or carries_credentials(new_headers)
+        )
+        if has_new_credentials:
+            headers = without_headers(without_credentials(headers), secret_names)
+            secret_names = names_of(secret_headers)
+        scope = {ORGANIZATION: organization, PROJECT: project}
         headers = without_headers(headers, [name for name in scope if scope[name] == ""])
         options = attrs.evolve(
             endpoint.defaults,
             headers=merge_headers(
-                headers, {**_scope_headers(organization, project, environ={}), **new_headers}
+                headers, {**scope_headers(organization, project, environ={}), **new_headers}
             ),
+            credential_headers=secret_names,
             query={
                 **endpoint.defaults.query,
                 **check_query("default_query", default_query),
@@ -357,10 +348,8 @@ class AsyncClient:
         if prefetch is not None:
             check_count("prefetch", prefetch, least=0)
         account = endpoint.account
-        if api_key is not None:
-            account = self._new_account(Credentials(api_key))
-        elif carries_credentials(new_headers):
-            account = self._new_account(Credentials(None))
+        if has_new_credentials:
+            account = self._new_account(account.credentials.replaced(api_key))
         elif organization is not None or project is not None or base_url is not None:
             account = self._new_account(account.credentials)
         other = type(self).__new__(type(self))
@@ -420,68 +409,3 @@ class AsyncClient:
         )
         budget = None if self._retry_budget is None else RetryBudget(self._retry_budget)
         return Account(credentials, Gate(pacer), budget)
-
-
-def _credentials(
-    api_key: str | APIKeySource | None, default_headers: Mapping[str, str]
-) -> Credentials:
-    if api_key is not None and carries_credentials(default_headers):
-        raise ValueError(_TWO_KEYS)
-    if api_key is not None:
-        return Credentials(api_key)
-    if carries_credentials(default_headers):
-        # OPENAI_API_KEY must not be sent to another provider, which these headers may be for.
-        return Credentials(None)
-    from_environment = os.environ.get("OPENAI_API_KEY")
-    if not from_environment:
-        raise OpenAIError(
-            "no API key: pass api_key=..., set OPENAI_API_KEY, or pass default_headers with "
-            "'Authorization' or 'api-key' (to try the client without a key, use "
-            "asyncckpt.testing.Sandbox)"
-        )
-    return Credentials(check_api_key(from_environment, "OPENAI_API_KEY"))
-
-
-def _scope_headers(
-    organization: str | None,
-    project: str | None,
-    environ: Mapping[str, str] = os.environ,
-) -> dict[str, str]:
-    scope = {
-        _ORGANIZATION: environ.get("OPENAI_ORG_ID") if organization is None else organization,
-        _PROJECT: environ.get("OPENAI_PROJECT_ID") if project is None else project,
-    }
-    return check_headers(
-        "organization and project", {header: value for header, value in scope.items() if value}
-    )
-
-
-def _session_manager(
-    session: aiohttp.ClientSession | None,
-    connection_limit: int | None,
-    ssl: tls.SSLContext | bool,
-    trust_env: bool,
-    trace_configs: Sequence[aiohttp.TraceConfig],
-    *,
-    sends_authorization: bool,
-) -> SessionManager:
-    if connection_limit is not None:
-        check_count("connection_limit", connection_limit, least=1)
-    if session is not None and (
-        connection_limit is not None or ssl is not True or trust_env or trace_configs
-    ):
-        raise ValueError(
-            "connection_limit, ssl, trust_env and trace_configs cannot be combined with session: "
-            "set them on the aiohttp.ClientSession itself"
-        )
-    # Importing aiohttp is slow, and programs that only use the records do not need it.
-    from asyncckpt.transport.session import SessionManager, check_session
-
-    check_session(session, ssl, trace_configs, sends_authorization=sends_authorization)
-    return SessionManager(
-        session=session,
-        connection_limit=connection_limit or DEFAULT_CONNECTION_LIMIT,
-        ssl=ssl,
-        trust_env=trust_env,
-        trace_configs=trace_configs,
-    )

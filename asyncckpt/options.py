@@ -254,8 +254,10 @@ class RequestOptions:
         max_retries: The highest number of retries after failures.
         max_wait: The total seconds that a request may wait.
         max_body_bytes: The maximum size of a decompressed body.
-        headers: The headers, without the `Authorization` header made from the API key.
-        omits_key: Whether the caller removed `Authorization` with `omit`.
+        headers: The headers, without the one made from the API key.
+        credential_headers: The names, in lower case, of headers that the caller has declared to
+            hold credentials.
+        omits_key: Whether the caller removed the header of the API key with `omit`.
         carries_credentials: Whether the API key is not sent: `headers` have credentials, or
             `omits_key` is true.
         query: The client's query parameters.
@@ -267,6 +269,7 @@ class RequestOptions:
     max_wait: float = attrs.field(validator=_positive("seconds"))
     max_body_bytes: int = attrs.field(validator=_at_least(1))
     headers: Mapping[str, str] = attrs.field(repr=False)
+    credential_headers: frozenset[str] = frozenset()
     omits_key: bool = False
     carries_credentials: bool = attrs.field(
         init=False,

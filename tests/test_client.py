@@ -277,11 +277,13 @@ def test_no_frame_shows_the_key_of_a_client_that_cannot_be_created(
 @pytest.mark.parametrize("header", ["Authorization", "api-key"])
 async def test_two_keys_are_rejected(header: str) -> None:
     headers = {header: "other"}
-    with pytest.raises(ValueError, match="^pass either api_key, or default_headers "):
+    with pytest.raises(ValueError, match="^pass either api_key, or .* but not both$"):
         AsyncClient(api_key="sk-1", default_headers=headers)
     async with AsyncClient(api_key="sk-1") as client:
-        with pytest.raises(ValueError, match="^pass either api_key, or default_headers "):
+        with pytest.raises(ValueError, match="^pass either api_key, or .* but not both$"):
             client.with_options(api_key="sk-2", default_headers=headers)
+        with pytest.raises(ValueError, match="^pass either api_key, or .* but not both$"):
+            client.with_options(api_key="sk-2", credential_headers=headers)
 
 
 async def test_with_options_changes_how_far_ahead_pages_are_fetched(

@@ -9,24 +9,15 @@ from asyncckpt import (
     APITimeoutError,
     AsyncClient,
     AuthenticationError,
+    BadRequestError,
+    OpenAIError,
+    omit,
 )
-from asyncckpt.testing import Sandbox
+from asyncckpt.testing import Sandbox, faults
 
 from support.listing import list_ids, served_ids
 from support.secrets import KEY, Keys, all_that_shows
-from support.servers import Talk, serving
-
-
-def keep_heads(heads: list[str]) -> Talk:
-    """Respond with an empty page, and keep the heads of the requests."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
-        body = b'{"object": "list", "data": [], "has_more": false}'
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
-        await writer.drain()
-
-    return talk
+from support.servers import keep_heads, serving
 
 
 async def test_a_callable_is_called_once_for_many_requests(sandbox: Sandbox, leaks: None) -> None:
@@ -146,6 +137,114 @@ async def test_credentials_in_headers_replace_others(
     (request,) = sandbox.requests
     assert "authorization" not in request.headers
     assert "api-key" in request.headers
+
+
+PORTKEY = {"x-portkey-api-key": "pk-of-the-gateway"}
+
+
+async def test_a_named_credential_header_takes_the_place_of_the_key(
+    sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    heads: list[str] = []
+    async with (
+        serving(keep_heads(heads)) as server,
+        AsyncClient(base_url=server.url, credential_headers=PORTKEY) as client,
+    ):
+        await client.fine_tuning.jobs.list()
+        assert client.api_key == ""
+        assert "x-portkey-api-key" not in client.default_headers
+    (head,) = heads
+    assert "x-portkey-api-key: pk-of-the-gateway\r\n" in head
+    assert "uthorization" not in head
+    assert KEY not in head
+
+
+def test_a_named_credential_header_needs_no_key_in_the_environment() -> None:
+    with pytest.raises(OpenAIError, match="credential_headers"):
+        AsyncClient(default_headers=PORTKEY)
+    AsyncClient(credential_headers=PORTKEY)
+
+
+async def test_a_gateway_may_take_its_own_header_and_the_key_of_the_server(
+    sandbox: Sandbox, leaks: None
+) -> None:
+    # The sandbox takes the key; the header is for what is in front of it.
+    async with sandbox.client(credential_headers=PORTKEY) as client:
+        await client.fine_tuning.jobs.list()
+    (request,) = sandbox.requests
+    assert {"authorization", "x-portkey-api-key"} <= request.headers.keys()
+
+
+async def test_a_named_credential_header_does_not_follow_a_redirect_to_another_origin(
+    sandbox: Sandbox, leaks: None
+) -> None:
+    heads: list[str] = []
+    async with serving(keep_heads(heads)) as elsewhere:
+        sandbox.inject(faults.Redirect(location=f"{sandbox.base_url}/fine_tuning/jobs"))
+        sandbox.inject(faults.Redirect(location=f"{elsewhere.url}/fine_tuning/jobs"))
+        async with sandbox.client(credential_headers=PORTKEY) as client:
+            await client.fine_tuning.jobs.list()
+    assert ["x-portkey-api-key" in request.headers for request in sandbox.requests] == [True] * 2
+    assert "portkey" not in heads[0]
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        {"api_key": "sk-2"},
+        {"credential_headers": {"cf-aig-authorization": "Bearer of-another-gateway"}},
+        {"default_headers": {"Authorization": "Bearer of-another-provider"}},
+    ],
+)
+async def test_new_credentials_replace_all_old_ones(new: dict[str, Any]) -> None:
+    heads: list[str] = []
+    async with (
+        serving(keep_heads(heads)) as server,
+        AsyncClient(base_url=server.url, api_key=KEY, credential_headers=PORTKEY) as client,
+    ):
+        changed = client.with_options(**new)
+        await changed.fine_tuning.jobs.list()
+        assert changed._endpoint.account is not client._endpoint.account
+    (head,) = heads
+    assert "pk-of-the-gateway" not in head
+    assert KEY not in head
+
+
+async def test_a_named_credential_header_stays_secret_when_its_value_changes(
+    sandbox: Sandbox, leaks: None
+) -> None:
+    sandbox.inject(faults.Status(400, body="not known: pk-of-another-gateway"))
+    async with sandbox.client(credential_headers=PORTKEY) as client:
+        other = {"X-Portkey-API-Key": "pk-of-another-gateway"}
+        changed = client.with_options(default_headers=other)
+        assert "X-Portkey-API-Key" not in changed.default_headers
+        with pytest.raises(BadRequestError, match=r"not known: \*\*\* "):
+            await changed.fine_tuning.jobs.list()
+
+
+async def test_a_call_can_leave_a_named_credential_header_out(
+    sandbox: Sandbox, leaks: None
+) -> None:
+    async with sandbox.client(credential_headers=PORTKEY) as client:
+        await client.fine_tuning.jobs.list(extra_headers={"X-Portkey-Api-Key": omit})
+    (request,) = sandbox.requests
+    assert "x-portkey-api-key" not in request.headers
+    assert "authorization" in request.headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind", "problem"),
+    [
+        ({"x-key": ""}, ValueError, "^credential_headers: the value of x-key is empty$"),
+        ({"x-key": None}, TypeError, "^credential_headers: names and values must be strings"),
+        ({"x key": "a"}, ValueError, "^credential_headers: .* is not a valid header name"),
+        ([("x-key", "a")], TypeError, "^credential_headers must be a mapping of strings"),
+    ],
+)
+def test_wrong_credential_headers(headers: Any, kind: type[Exception], problem: str) -> None:
+    with pytest.raises(kind, match=problem):
+        AsyncClient(credential_headers=headers)
 
 
 async def test_headers_are_sent_once_each(sandbox: Sandbox, leaks: None) -> None:

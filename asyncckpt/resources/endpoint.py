@@ -21,7 +21,13 @@ from asyncckpt.options import (
     check_count,
     given,
 )
-from asyncckpt.protocol.headers import check_headers, merge_headers, without_headers
+from asyncckpt.protocol.headers import (
+    AUTHORIZATION,
+    check_headers,
+    merge_headers,
+    names_of,
+    without_headers,
+)
 from asyncckpt.protocol.request import QueryValue, check_query, encode_query, with_after
 from asyncckpt.protocol.secrets import mask_text
 from asyncckpt.records.base import HasId
@@ -111,7 +117,7 @@ class Endpoint:
             max_wait=options.get("max_wait"),
         )
         if headers := options.get("extra_headers"):
-            changed = _with_headers(changed, headers)
+            changed = _with_headers(changed, headers, self.account.credentials.header)
         if query := options.get("extra_query"):
             extra = {name: given(value) for name, value in query.items()}
             changed = attrs.evolve(changed, extra_query=check_query("extra_query", extra))
@@ -217,12 +223,14 @@ class Endpoint:
         return {**self.url_query, **options.query, **parameters, **options.extra_query}
 
 
-def _with_headers(options: RequestOptions, headers: Mapping[str, str | Omit]) -> RequestOptions:
+def _with_headers(
+    options: RequestOptions, headers: Mapping[str, str | Omit], key_header: str | None
+) -> RequestOptions:
     omitted = [name for name, value in headers.items() if isinstance(value, NotGiven | Omit)]
     extra = {name: value for name, value in headers.items() if name not in omitted}
     checked = check_headers("extra_headers", cast("Mapping[str, str]", extra))
     merged = merge_headers(without_headers(options.headers, omitted), checked)
-    omits_key = any(name.lower() == "authorization" for name in omitted)
+    omits_key = (key_header or AUTHORIZATION).lower() in names_of(omitted)
     return attrs.evolve(options, headers=merged, omits_key=options.omits_key or omits_key)
 
 

@@ -234,7 +234,8 @@ class Sandbox(SandboxJobs):
         from asyncckpt.protocol.headers import carries_credentials
 
         filled: ClientOptions = {"base_url": self.base_url, **options}
-        if not carries_credentials(options.get("default_headers") or {}):
+        given = [options.get("default_headers"), options.get("credential_headers")]
+        if not any(carries_credentials(headers or {}) for headers in given):
             filled.setdefault("api_key", self.api_key)
         return AsyncClient(**filled)
 

@@ -42,6 +42,19 @@ def response(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + body
 
 
+def keep_heads(heads: list[str]) -> Talk:
+    """Respond with an empty page, and keep the heads of the requests."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            page = b'{"object": "list", "data": [], "has_more": false}'
+            writer.write(response(page, "content-type: application/json"))
+            await writer.drain()
+
+    return talk
+
+
 async def path_of(reader: asyncio.StreamReader) -> str:
     """Read the head of a request and return its path."""
     head = await reader.readuntil(b"\r\n\r\n")
