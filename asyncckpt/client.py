@@ -1,6 +1,6 @@
 """Defines `AsyncClient`: the configuration of a client, and its resources.
 
-The file is long because `__init__` and `with_options` both document every option.
+The file is long because `__init__`, `for_azure` and `with_options` document every option.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self, Unpack, cast
 
 import attrs
 
+from asyncckpt.azure import azure_credentials, azure_url, check_azure_options
 from asyncckpt.configuration import (
     ORGANIZATION,
     PROJECT,
+    SharedOptions,
     check_credential_headers,
     check_one_key,
     credentials_from,
@@ -48,7 +50,7 @@ from asyncckpt.resources.endpoint import Endpoint, PageSize
 from asyncckpt.resources.jobs import AsyncFineTuning
 from asyncckpt.tracebacks import without_frames
 from asyncckpt.transport.account import Account
-from asyncckpt.transport.credentials import APIKeySource, Credentials
+from asyncckpt.transport.credentials import APIKeySource, Credentials, TokenProvider
 from asyncckpt.transport.gate import Gate
 from asyncckpt.transport.pacer import Pacer
 from asyncckpt.transport.retry_budget import RetryBudget
@@ -212,6 +214,58 @@ class AsyncClient:
             prefetch=prefetch,
         )
 
+    @classmethod
+    @without_frames
+    def for_azure(
+        cls,
+        *,
+        endpoint: str | None = None,
+        api_key: str | APIKeySource | None = None,
+        token_provider: TokenProvider | None = None,
+        api_version: str | None = None,
+        **options: Unpack[SharedOptions],
+    ) -> Self:
+        """Configure a client for Azure OpenAI or Microsoft Foundry.
+
+        Args:
+            endpoint: The URL of a resource or of a project, such as
+                ``https://my-resource.openai.azure.com`` or
+                ``https://my-resource.services.ai.azure.com/api/projects/my-project``, or any URL of
+                the API below it; default: ``AZURE_OPENAI_ENDPOINT``.
+            api_key: The key, or an async callable that returns it, which is sent in the header
+                ``api-key``. Default: ``AZURE_OPENAI_API_KEY``, if there are no other credentials.
+            token_provider: A callable, async or not, that returns a Microsoft Entra ID token, such
+                as `azure.identity.get_bearer_token_provider` returns. One that is not async is
+                called in a thread. It is called before the first request, after the server rejects
+                a token, and 5 minutes before a token expires; a token that is a plain string does
+                not say when, so then it is called every minute. Default: the token in
+                ``AZURE_OPENAI_AD_TOKEN``, if it is set, in preference to the key.
+            api_version: A version such as ``2024-10-21`` for the dated API; ``preview`` for the
+                preview of the v1 API. Default: the version in the query of `endpoint`, or
+                ``OPENAI_API_VERSION``, or the v1 API if there is neither.
+            **options: The other arguments of `AsyncClient`.
+
+        Raises:
+            OpenAIError: There are no credentials, or both a key and a token provider.
+            TypeError: An argument has the wrong type.
+            ValueError: An argument has an invalid value, or there is no endpoint.
+        """
+        check_azure_options(options)
+        base_url, version_query = azure_url(endpoint, api_version, os.environ)
+        secret_headers = check_credential_headers(options.get("credential_headers"))
+        headers = check_headers("default_headers", options.get("default_headers"))
+        credentials = azure_credentials(
+            api_key,
+            token_provider,
+            {**headers, **secret_headers},
+            os.environ,
+            is_key_needed=not secret_headers,
+        )
+        query = check_query("default_query", options.get("default_query"))
+        options["default_query"] = {**query, **version_query}
+        # Not of the type that callers pass, but `credentials_from` returns it as it is.
+        return cls(api_key=cast("APIKeySource", credentials), base_url=base_url, **options)
+
     @functools.cached_property
     def fine_tuning(self) -> AsyncFineTuning:
         """The fine-tuning resources, such as ``client.fine_tuning.jobs.checkpoints``."""
@@ -227,7 +281,7 @@ class AsyncClient:
         """The API key, a secret.
 
         It is empty if the headers contain the key, and before the first call of an `api_key`
-        callable.
+        callable or a token provider.
         """
         return self._endpoint.account.credentials.key
 

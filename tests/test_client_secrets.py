@@ -70,12 +70,23 @@ ECHOES: dict[str, list[Any]] = {
 }
 
 
-WAYS: dict[str, Callable[[], dict[str, Any]]] = {
-    "argument": lambda: {"api_key": KEY},
-    "callable": lambda: {"api_key": Keys(KEY)},
-    "bearer": lambda: {"api_key": None, "default_headers": {"Authorization": f"Bearer {KEY}"}},
-    "api-key": lambda: {"api_key": None, "default_headers": {"api-key": KEY}},
-    "query": lambda: {"api_key": "sk-1", "default_query": {"code": KEY}},
+def azure(sandbox: Sandbox, **options: Any) -> AsyncClient:
+    return AsyncClient.for_azure(endpoint=sandbox.azure_url, **options)
+
+
+WAYS: dict[str, Callable[..., AsyncClient]] = {
+    "argument": lambda box, **rest: box.client(api_key=KEY, **rest),
+    "callable": lambda box, **rest: box.client(api_key=Keys(KEY), **rest),
+    "bearer": lambda box, **rest: box.client(
+        default_headers={"Authorization": f"Bearer {KEY}"}, **rest
+    ),
+    "api-key": lambda box, **rest: box.client(default_headers={"api-key": KEY}, **rest),
+    "gateway": lambda box, **rest: box.client(
+        api_key=None, credential_headers={"x-portkey-api-key": KEY}, **rest
+    ),
+    "query": lambda box, **rest: box.client(api_key="sk-1", default_query={"code": KEY}, **rest),
+    "azure key": lambda box, **rest: azure(box, api_key=KEY, api_version="2024-10-21", **rest),
+    "azure token": lambda box, **rest: azure(box, token_provider=lambda: KEY, **rest),
 }
 
 
@@ -88,7 +99,7 @@ async def test_a_secret_is_never_shown(
     for name, echo in ECHOES.items():
         sandbox.clear()
         sandbox.inject(*echo, times=None)
-        async with sandbox.client(max_retries=1, max_body_bytes=20_000, **WAYS[way]()) as client:
+        async with WAYS[way](sandbox, max_retries=1, max_body_bytes=20_000) as client:
             pager = client.fine_tuning.jobs.checkpoints.list(sandbox.job_ids[0])
             stream = client.fine_tuning.jobs.checkpoints.list_many(
                 sandbox.job_ids[:2], on_error="collect"
@@ -125,7 +136,7 @@ async def test_a_timeout_by_the_caller_shows_no_secret(
     kind: str, way: str, sandbox: Sandbox, leaks: None
 ) -> None:
     sandbox.inject(faults.Hang(), times=None)
-    async with sandbox.client(**WAYS[way]()) as client:
+    async with WAYS[way](sandbox) as client:
         checkpoints = client.fine_tuning.jobs.checkpoints
 
         async def read() -> None:
@@ -178,6 +189,9 @@ async def test_invalid_arguments_show_no_secret() -> None:
         lambda: AsyncClient(api_key="sk-1", base_url=f"https://example.test:{KEY}/"),
         lambda: AsyncClient(api_key="sk-1", default_headers={"X-Key": f"{KEY}\n"}),
         lambda: AsyncClient(api_key=KEY.encode()),  # type: ignore[arg-type]
+        lambda: AsyncClient(credential_headers={"X-Key": f"{KEY}\n"}),
+        lambda: AsyncClient.for_azure(endpoint="https://a.test", api_key=f"{KEY}\n"),
+        lambda: AsyncClient.for_azure(endpoint=f"https://user:{KEY}@a.test", api_key="sk-1"),
     ):
         with pytest.raises((ValueError, TypeError)) as caught:
             make()

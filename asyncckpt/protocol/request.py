@@ -14,8 +14,15 @@ QueryValue: TypeAlias = str | int | float | Mapping[str, object] | Sequence[obje
 PATH_CHARACTERS: Final = "/:@!$&'()*+,;=-._~%"
 
 
-def parse_base_url(base_url: object) -> tuple[str, dict[str, str]]:
+def parse_base_url(
+    base_url: object, name: str = "base_url", example: str = "https://api.openai.com/v1"
+) -> tuple[str, dict[str, str]]:
     """Check a base URL, and split off its query.
+
+    Args:
+        base_url: The URL.
+        name: The name of the argument, for error messages.
+        example: A valid URL, for error messages.
 
     Returns:
         The URL without query and trailing slash, and the query parameters.
@@ -25,28 +32,28 @@ def parse_base_url(base_url: object) -> tuple[str, dict[str, str]]:
         ValueError: It is not an absolute http or https URL, or has a fragment or credentials.
     """
     if not isinstance(base_url, str):
-        raise TypeError(f"base_url must be a string, not {type(base_url).__name__}")
+        raise TypeError(f"{name} must be a string, not {type(base_url).__name__}")
     # The messages do not contain the URL, because it may contain a password.
     if not base_url or re.search(r"[\x00-\x20\x7f\\]", base_url):
-        raise ValueError("base_url is empty, or contains a space, control character or backslash")
+        raise ValueError(f"{name} is empty, or contains a space, control character or backslash")
     try:
         parts = urlsplit(base_url)
         parts.port  # noqa: B018 - reading it checks it
     except ValueError:
-        raise ValueError("base_url has an invalid host or port") from None
+        raise ValueError(f"{name} has an invalid host or port") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("base_url must be an http(s) URL with a host: https://api.openai.com/v1")
+        raise ValueError(f"{name} must be an http(s) URL with a host: {example}")
     # Empty if there is only a password.
     if parts.username is not None:
         raise ValueError(
-            "base_url must not contain credentials; use api_key or default_headers instead"
+            f"{name} must not contain credentials; use api_key or default_headers instead"
         )
     if parts.fragment:
-        raise ValueError("base_url must not have a #fragment")
+        raise ValueError(f"{name} must not have a #fragment")
     path = quote(parts.path.rstrip("/"), safe=PATH_CHARACTERS)
     bare = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    check_query("base_url", query)
+    check_query(name, query)
     return bare, query
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import assert_type
+from typing import NamedTuple, assert_type
 
 import pandas
 import polars
@@ -48,6 +48,8 @@ async def clients() -> None:
         assert_type(client, AsyncClient)
     AsyncClient(api_key="sk-...", timeout=None, max_retries=2)
     AsyncClient(api_key=key, timeout=Timeout(total=20), default_query={"api-version": "1"})
+    AsyncClient(credential_headers={"x-portkey-api-key": "pk-..."})
+    AsyncClient(api_key=5)  # type: ignore[arg-type]
     assert_type(client.with_options(timeout=5), AsyncClient)
     assert_type(client.copy(max_retries=1, timeout=NOT_GIVEN), AsyncClient)
     assert_type(client.is_closed(), bool)
@@ -55,6 +57,25 @@ async def clients() -> None:
     assert_type(client.max_retries, int)
     assert_type(client.timeout, Timeout)
     assert_type(client.organization, str | None)
+
+
+class Token(NamedTuple):
+    token: str
+    expires_on: int
+
+
+async def token() -> Token:
+    return Token("ey...", 0)
+
+
+def azure() -> None:
+    assert_type(AsyncClient.for_azure(), AsyncClient)
+    AsyncClient.for_azure(endpoint="https://r.openai.azure.com", api_key="...", max_retries=2)
+    AsyncClient.for_azure(token_provider=lambda: "ey...", api_version="2024-10-21")
+    for provider in (key, token, lambda: Token("ey...", 0)):
+        AsyncClient.for_azure(token_provider=provider)
+    AsyncClient.for_azure(token_provider="ey...")  # type: ignore[arg-type]
+    AsyncClient.for_azure(base_url="https://r.openai.azure.com")  # type: ignore[call-arg]
 
 
 async def checkpoints(client: AsyncClient) -> None:
