@@ -29,7 +29,7 @@ def _version() -> str:
 
 app = App(
     name="asyncckpt",
-    help="List the checkpoints of OpenAI fine-tuning jobs.",
+    help="List the checkpoints of fine-tuning jobs.",
     help_format="plaintext",
     help_epilogue="""\
 Examples:
@@ -41,8 +41,9 @@ Examples:
   asyncckpt best ftjob-abc123                  the checkpoint to use, and why
   asyncckpt sandbox                            serve the API with test data
 
-The API key is read from OPENAI_API_KEY. It cannot be an argument, because other
-users of the machine can see arguments.
+The API key is read from OPENAI_API_KEY, and with --azure from
+AZURE_OPENAI_API_KEY. It cannot be an argument, because other users of the
+machine can see arguments.
 
 Exit codes: 0 success, 1 the API, the connection or the output failed, or there
 is nothing to rank, 2 wrong usage, 130 Ctrl-C, 141 the reader of the output has

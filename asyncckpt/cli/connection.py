@@ -10,14 +10,14 @@ import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from asyncckpt.cli.inputs import api_key_from
+from asyncckpt.cli.access import Access, created
 from asyncckpt.cli.interrupts import run_until_interrupted
 from asyncckpt.cli.terminal import UsageError
 
 if TYPE_CHECKING:
     from asyncckpt import AsyncClient
+    from asyncckpt.configuration import SharedOptions
     from asyncckpt.testing import Sandbox
-    from asyncckpt.testing.options import ClientOptions
 
 __all__ = ["Connection", "FinitePositive", "finite"]
 
@@ -41,7 +41,9 @@ class Connection:
 
     Args:
         base_url: URL of the API. Default: OPENAI_BASE_URL, or https://api.openai.com/v1.
-        api_key_env: Environment variable with the API key.
+        api_key_env: Environment variable with the API key. Default: OPENAI_API_KEY.
+        azure: Use Azure OpenAI at AZURE_OPENAI_ENDPOINT, with AZURE_OPENAI_API_KEY.
+        header_env: Header of a gateway, and variable with its value: HEADER=VARIABLE.
         timeout: Seconds for one attempt of a request. Default: 60, and 5 to connect.
         max_retries: Retries of a failed request. Default: 6.
         sandbox: Use a sandbox inside this command: no key, no network.
@@ -49,7 +51,9 @@ class Connection:
     """
 
     base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: str | None = None
+    azure: Annotated[bool, Parameter(negative="", show_default=False)] = False
+    header_env: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
     timeout: Annotated[float | None, FinitePositive] = None
     max_retries: Annotated[int | None, Parameter(validator=Number(gte=0))] = None
     sandbox: Annotated[bool, Parameter(negative="", show_default=False)] = False
@@ -66,9 +70,15 @@ class Connection:
             KeyboardInterrupt: Ctrl-C has cancelled the work.
             Exception: What the work raises.
         """
-        if self.sandbox and self.base_url is not None:
-            raise UsageError("--sandbox and --base-url cannot be combined")
-        options: ClientOptions = {}
+        others = {
+            "--base-url": self.base_url is not None,
+            "--azure": self.azure,
+            "--header-env": bool(self.header_env),
+        }
+        for name, is_given in others.items():
+            if self.sandbox and is_given:
+                raise UsageError(f"--sandbox and {name} cannot be combined")
+        options: SharedOptions = {}
         if self.timeout is not None:
             options["timeout"] = self.timeout
         if self.max_retries is not None:
@@ -76,26 +86,22 @@ class Connection:
         if self.sandbox:
             run_until_interrupted(lambda: _with_sandbox(work, options))
         else:
-            options |= {"base_url": self.base_url, "api_key": api_key_from(self.api_key_env)}
-            run_until_interrupted(lambda: _with_api(work, options))
+            access = Access(
+                base_url=self.base_url,
+                api_key_env=self.api_key_env,
+                azure=self.azure,
+                header_env=self.header_env,
+            )
+            run_until_interrupted(lambda: _with_api(work, access, options))
 
 
-async def _with_api(work: Work, options: ClientOptions) -> None:
-    async with _client(options) as client:
+async def _with_api(work: Work, access: Access, options: SharedOptions) -> None:
+    async with access.client(options) as client:
         await work(client, None)
 
 
-async def _with_sandbox(work: Work, options: ClientOptions) -> None:
+async def _with_sandbox(work: Work, options: SharedOptions) -> None:
     from asyncckpt.testing import Sandbox
 
-    async with Sandbox() as sandbox, _client(options, sandbox) as client:
+    async with Sandbox() as sandbox, created(lambda: sandbox.client(**options)) as client:
         await work(client, sandbox)
-
-
-def _client(options: ClientOptions, sandbox: Sandbox | None = None) -> AsyncClient:
-    from asyncckpt.client import AsyncClient
-
-    try:
-        return AsyncClient(**options) if sandbox is None else sandbox.client(**options)
-    except (TypeError, ValueError) as error:
-        raise UsageError(str(error)) from None

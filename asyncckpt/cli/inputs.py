@@ -1,8 +1,7 @@
-"""Reads job ids, times and metadata from arguments, and the API key from the environment."""
+"""Reads job ids, times and metadata from arguments."""
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import Final
 
 from asyncckpt.cli.terminal import UsageError
 
-__all__ = ["api_key_from", "metadata_from", "read_ids", "time_from"]
+__all__ = ["metadata_from", "read_ids", "time_from"]
 
 _SECONDS: Final = {"m": 60, "h": 3_600, "d": 86_400}
 _AGO: Final = re.compile(r"([0-9]{1,9})([mhd])")
@@ -59,26 +58,6 @@ def _ids_from_stdin() -> list[str]:
     if not ids:
         raise UsageError("there is no job id on standard input")
     return ids
-
-
-def api_key_from(variable: str) -> str:
-    """Return the API key from the environment.
-
-    Args:
-        variable: The name of the environment variable.
-
-    Returns:
-        The key.
-
-    Raises:
-        UsageError: `variable` is empty, or the variable is empty or not set.
-    """
-    if not variable:
-        raise UsageError("--api-key-env needs the name of the variable with your API key")
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise UsageError(f"set {variable} to your API key, or try --sandbox, which needs no key")
-    return key
 
 
 def time_from(text: str) -> float:

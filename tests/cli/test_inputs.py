@@ -1,4 +1,4 @@
-"""Job ids on standard input, and the API key."""
+"""Job ids on standard input."""
 
 import io
 import sys
@@ -35,23 +35,6 @@ def test_a_byte_order_mark_is_not_part_of_an_id(
     job = served.job_ids[0]
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"\ufeff{job}\n"))
     assert run("list", "-").ids == ids_of(served, job)
-
-
-def test_the_key_can_be_in_another_variable(
-    served: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    monkeypatch.setenv("OTHER_KEY", served.api_key)
-    job = served.job_ids[0]
-    assert run("list", job, "--api-key-env", "OTHER_KEY").ids == ids_of(served, job)
-
-
-def test_a_missing_key_is_2(served: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    ran = run("list", served.job_ids[0])
-    assert ran.code == 2
-    assert "OPENAI_API_KEY" in ran.err
-    assert "--sandbox" in ran.err
 
 
 @pytest.mark.parametrize("arguments", [["list", "-"], ["list", "-", "--sandbox"]])
