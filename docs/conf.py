@@ -22,7 +22,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_moved"]
 nitpicky = True
 # Building the docs needs no network, so what other projects document has no link. What is ours has.
 nitpick_ignore_regex = [
@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
     # Type variables, and types that only stand in signatures.
     (
         "py:.*",
-        r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|ClientOptions|Jobs|IsClosed|OnError|QueryValue|Record|RequestCounts|_Requested)",
+        r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|TokenProvider|AccessToken|ClientOptions|SharedOptions|Jobs|IsClosed|OnError|QueryValue|Record|RequestCounts|_Requested)",
     ),
     ("py:.*", r"asyncckpt\.testing\.shapes\.\w+Object"),
     ("py:.*", r"asyncckpt\.errors\._ResponseError|asyncckpt\.streams\.stream\.Stream"),
@@ -57,6 +57,8 @@ default_role = "code"
 
 html_theme = "furo"
 html_static_path = ["_static"]
+# Pages that have moved.
+html_extra_path = ["_moved"]
 html_css_files = ["wide.css"]
 html_title = f"asyncckpt {release}"
 

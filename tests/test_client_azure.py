@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +9,12 @@ import azure.identity
 import azure.identity.aio
 import openai
 import pytest
-from azure.core.credentials import AccessToken
 
 from asyncckpt import AsyncClient, AuthenticationError, OpenAIError, omit
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.transport import credentials
 
+from support.credentials import AsyncCredential, Credential
 from support.listing import list_ids, served_ids
 from support.secrets import KEY, Keys, all_that_shows
 from support.servers import keep_heads, serving
@@ -211,36 +210,6 @@ class TestTokens:
             with pytest.raises((TypeError, ValueError), match="^the token provider ") as caught:
                 await client.fine_tuning.jobs.list()
         assert not [text for text in all_that_shows(caught.value) if KEY in text]
-
-
-class Credential:
-    """A credential as those of azure-identity; each token is valid for an hour."""
-
-    def __init__(self, *tokens: str) -> None:
-        self.tokens = list(tokens)
-        self.asked: list[tuple[str, ...]] = []
-
-    def get_token(self, *scopes: str, **_: object) -> AccessToken:
-        self.asked.append(scopes)
-        return AccessToken(self.tokens.pop(0), int(time.time()) + 3600)
-
-    def close(self) -> None:
-        pass
-
-
-class AsyncCredential(Credential):
-    async def get_token(self, *scopes: str, **_: object) -> AccessToken:  # type: ignore[override]
-        await asyncio.sleep(0)
-        return super().get_token(*scopes)
-
-    async def close(self) -> None:  # type: ignore[override]
-        pass
-
-    async def __aenter__(self) -> Any:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
 
 
 class TestAzureIdentity:

@@ -29,6 +29,7 @@ import asyncckpt
 import asyncckpt.export
 from asyncckpt.testing import Sandbox
 
+from support.credentials import AsyncCredential
 from support.programs import COMMAND, plugin_options, run_program
 from support.programs import environment as environment_for_programs
 from support.terminals import run_on_a_terminal
@@ -77,12 +78,19 @@ async def environment(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_BASE_URL", sandbox.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", sandbox.api_key)
-    monkeypatch.setenv("AZURE_OPENAI_API_KEY", sandbox.api_key)
+    for name in ("AZURE_OPENAI_API_KEY", "NEBIUS_API_KEY", "PORTKEY_API_KEY"):
+        monkeypatch.setenv(name, sandbox.api_key)
+    monkeypatch.setattr(
+        "azure.identity.aio.DefaultAzureCredential", lambda: AsyncCredential(sandbox.api_key)
+    )
     finished = [job for job in sandbox.job_ids if len(sandbox.checkpoints_of(job)) == CHECKPOINTS]
     return {
         "ftjob-abc123": finished[0],
         "ftjob-def456": finished[1],
         "https://my-resource.openai.azure.com": sandbox.origin,
+        "https://my-resource.services.ai.azure.com": sandbox.origin,
+        "https://api.tokenfactory.nebius.com": sandbox.origin,
+        "https://api.portkey.ai": sandbox.origin,
     }
 
 
