@@ -334,6 +334,52 @@ class TestClient:
             client.fine_tuning.jobs.list(extra_body={})  # type: ignore[call-arg]
 
 
+class TestAzure:
+    """What differs; `test_client_azure.py` compares the requests of both clients."""
+
+    async def test_the_names_of_the_arguments(self) -> None:
+        differs("AsyncAzureOpenAI", "azure_endpoint", "for_azure(endpoint=")
+        differs("azure_ad_token_provider", "token_provider")
+        async with AsyncClient.for_azure(endpoint="https://a.test", api_key="given") as client:
+            assert client.api_key == "given"
+            assert client.copy(api_key="another").api_key == "another"
+
+    def test_a_fixed_token(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        differs("`azure_ad_token`", "AZURE_OPENAI_AD_TOKEN")
+        monkeypatch.setenv("AZURE_OPENAI_AD_TOKEN", "ey.token")
+        assert AsyncClient.for_azure(endpoint="https://a.test").api_key == "ey.token"
+
+    def test_a_deployment(self) -> None:
+        differs("azure_deployment", "not accepted")
+        create: Any = AsyncClient.for_azure
+        with pytest.raises(TypeError, match="azure_deployment"):
+            create(endpoint="https://a.test", api_key="a", azure_deployment="gpt-4o")
+
+    @pytest.mark.parametrize(
+        ("version", "base_url", "query"),
+        [
+            ("2024-10-21", "https://a.test/openai", {"api-version": "2024-10-21"}),
+            ("preview", "https://a.test/openai/v1", {"api-version": "preview"}),
+            (None, "https://a.test/openai/v1", {}),
+        ],
+    )
+    def test_the_version(self, version: str | None, base_url: str, query: dict[str, str]) -> None:
+        differs("`api_version` is required", "v1 API")
+        differs('api_version="preview"', "/openai/v1")
+        client = AsyncClient.for_azure(endpoint="https://a.test", api_key="a", api_version=version)
+        assert (client.base_url, client.default_query) == (base_url, query)
+
+    def test_the_endpoint(self) -> None:
+        differs("`azure_endpoint` of a resource", "/openai")
+        project = "https://a.services.ai.azure.com/api/projects/b"
+        client = AsyncClient.for_azure(endpoint=f"{project}/openai/v1/", api_key="a")
+        assert client.base_url == f"{project}/openai/v1"
+
+    def test_when_a_token_provider_is_called(self) -> None:
+        differs("azure_ad_token_provider", "before every request", "before the token expires")
+        differs("azure_ad_token_provider", "not async", "in a thread")
+
+
 def test_what_pages_and_records_do_differently_is_documented() -> None:
     differs("model_dump()", "to_dict()", "unstructure")
     differs("model_dump_json()", "dumps", "bytes")
