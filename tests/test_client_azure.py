@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import azure.identity
 import azure.identity.aio
 import openai
@@ -125,6 +126,17 @@ async def test_a_gateway_in_front_of_azure_has_a_header_of_its_own(
     assert "ocp-apim-subscription-key" in first & second
     assert not {"api-key", "authorization"} & first
     assert "authorization" in second
+
+
+@pytest.mark.filterwarnings(r"ignore:.*\bdeprecated\b:DeprecationWarning")
+async def test_a_lent_session_may_authenticate_in_the_header_that_a_key_leaves_free(
+    sandbox: Sandbox, leaks: None
+) -> None:
+    async with aiohttp.ClientSession(auth=aiohttp.BasicAuth("us", "pass")) as session:
+        client = azure_client(sandbox, api_key=sandbox.api_key, session=session)
+        assert (await client.fine_tuning.jobs.list()).data
+        with pytest.raises(ValueError, match="session has auth="):
+            azure_client(sandbox, token_provider=lambda: KEY, session=session)
 
 
 async def test_the_key_does_not_follow_a_redirect_to_another_origin(

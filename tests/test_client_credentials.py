@@ -176,6 +176,15 @@ async def test_a_gateway_may_take_its_own_header_and_the_key_of_the_server(
     assert {"authorization", "x-portkey-api-key"} <= request.headers.keys()
 
 
+async def test_the_key_itself_may_be_in_a_named_credential_header(
+    sandbox: Sandbox, leaks: None
+) -> None:
+    bearer = {"Authorization": f"Bearer {sandbox.api_key}"}
+    async with sandbox.client(credential_headers=bearer) as client:
+        assert (await client.fine_tuning.jobs.list()).data
+        assert "Authorization" not in client.default_headers
+
+
 async def test_a_named_credential_header_does_not_follow_a_redirect_to_another_origin(
     sandbox: Sandbox, leaks: None
 ) -> None:
@@ -206,6 +215,7 @@ async def test_new_credentials_replace_all_old_ones(new: dict[str, Any]) -> None
         changed = client.with_options(**new)
         await changed.fine_tuning.jobs.list()
         assert changed._endpoint.account is not client._endpoint.account
+        assert "cf-aig-authorization" not in changed.default_headers
     (head,) = heads
     assert "pk-of-the-gateway" not in head
     assert KEY not in head

@@ -121,5 +121,8 @@ async def test_the_azure_form(box: Sandbox, browser: Browser) -> None:
     for prefix in ("/openai/v1", "/api/projects/my-project/openai/v1"):
         v1 = await browser.get(checkpoints_path(box).replace("/v1", prefix), key)
         assert v1.json == page.json
+    dated = checkpoints_path(box).replace("/v1", "/api/projects/my-project/openai")
+    assert (await browser.get(dated, key)).status == 404
+    assert (await browser.get(dated, key, **{"api-version": "2024-10-21"})).json == page.json
     wrong = await browser.get(path, {"api-key": "no"}, **{"api-version": "2024-10-21"})
     assert wrong.status == 401
