@@ -1,7 +1,7 @@
-"""Turns records into tables and files.
+"""Turns records into tables, files and plots.
 
-Everything works over any iterable or async iterable of records: the streams of this package, your
-own generators, and lists.
+Tables and files work over any iterable or async iterable of records: the streams of this package,
+your own generators, and lists.
 """
 
 import importlib
@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from asyncckpt.export.arrow import record_batches, to_arrow, to_pandas, to_polars
     from asyncckpt.export.columns import ColumnError, to_row
     from asyncckpt.export.files import write
+    from asyncckpt.export.plots import JobPlot, Plot, plot
 
 __all__ = [
     "ColumnError",
+    "JobPlot",
+    "Plot",
+    "plot",
     "record_batches",
     "to_arrow",
     "to_pandas",
@@ -25,6 +29,9 @@ __all__ = [
 # The names are imported on first use, because most programs need only some of them.
 _MODULES = {
     "ColumnError": "asyncckpt.export.columns",
+    "JobPlot": "asyncckpt.export.plots",
+    "Plot": "asyncckpt.export.plots",
+    "plot": "asyncckpt.export.plots",
     "record_batches": "asyncckpt.export.arrow",
     "to_arrow": "asyncckpt.export.arrow",
     "to_pandas": "asyncckpt.export.arrow",

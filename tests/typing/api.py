@@ -30,7 +30,16 @@ from asyncckpt import (
     Timeout,
     omit,
 )
-from asyncckpt.export import record_batches, to_arrow, to_pandas, to_polars, to_row, write
+from asyncckpt.export import (
+    Plot,
+    plot,
+    record_batches,
+    to_arrow,
+    to_pandas,
+    to_polars,
+    to_row,
+    write,
+)
 from asyncckpt.testing import Clock, Sandbox, faults
 
 
@@ -199,6 +208,8 @@ async def tables(client: AsyncClient, checkpoint: FineTuningJobCheckpoint) -> No
     await write([], "steps.csv", record_type=StepMetrics)
     await write("ftjob-abc123", "jobs.csv")  # type: ignore[type-var]
     assert_type(await to_arrow(jobs.step_metrics("ftjob-abc123")), pyarrow.Table)
+    assert_type(await plot(client, jobs.list(), metric="valid_loss", mode="min"), Plot)
+    assert_type((await plot(client, "ftjob-abc123")).text(width=120), str)
     assert_type(await to_pandas(jobs.list_events("ftjob-abc123")), pandas.DataFrame)
     assert_type(await to_polars(jobs.checkpoints.list_many(jobs.list())), polars.DataFrame)
     async for batch in record_batches(jobs.list(), size=5):
