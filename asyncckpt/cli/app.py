@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -39,6 +40,7 @@ Examples:
   asyncckpt jobs --status succeeded            the jobs of the account
   asyncckpt events ftjob-abc123                what happened in a job
   asyncckpt best ftjob-abc123                  the checkpoint to use, and why
+  asyncckpt plot ftjob-abc123                  its training curve and checkpoints
   asyncckpt sandbox                            serve the API with test data
 
 The API key is read from OPENAI_API_KEY, and with --azure from
@@ -46,8 +48,8 @@ AZURE_OPENAI_API_KEY. It cannot be an argument, because other users of the
 machine can see arguments.
 
 Exit codes: 0 success, 1 the API, the connection or the output failed, or there
-is nothing to rank, 2 wrong usage, 130 Ctrl-C, 141 the reader of the output has
-closed the pipe.
+is nothing to rank or plot, 2 wrong usage, 130 Ctrl-C, 141 the reader of the
+output has closed the pipe.
 """,
     version=_version,
     version_flags=["--version"],
@@ -64,6 +66,7 @@ AllJobs = Parameter(name="--all", negative="", show_default=False)
 OutputFormat = Parameter(alias="-f")
 Repeatable = Parameter(negative="", show_default=False)
 AtLeastOne = Parameter(validator=Number(gte=1))
+JobsOfAPlot = Parameter(validator=Number(gte=1, lte=20))
 NotNegative = Parameter(validator=Number(gte=0))
 PageSize = Parameter(validator=Number(gte=1, lte=100))
 # The sandbox keeps all jobs in memory.
@@ -283,6 +286,63 @@ def find_best(
     )
     connection.run(choice.write_to_stdout)
     return FAILED if choice.failed else 0
+
+
+@app.command(
+    name="plot",
+    help_epilogue="""\
+Examples:
+  asyncckpt plot --sandbox
+  asyncckpt plot ftjob-abc123 ftjob-def456 --metric valid_loss
+  asyncckpt plot ftjob-abc123 -o curve.svg
+  asyncckpt plot --all --top 1
+""",
+)
+def plot_jobs(
+    job_ids: Annotated[tuple[str, ...], JobIds] = (),
+    /,
+    *,
+    all_jobs: Annotated[bool, AllJobs] = False,
+    metric: str | None = None,
+    mode: Literal["min", "max"] | None = None,
+    top: Annotated[int, JobsOfAPlot] = 10,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    concurrency: Annotated[int, AtLeastOne] = 10,
+    connection: Connection = DEFAULT_CONNECTION,
+) -> int:
+    """Plot the training curves of jobs, with their checkpoints and the best one.
+
+    Args:
+        job_ids: Jobs to plot; "-" reads ids from stdin, one per line.
+        all_jobs: Plot the best of all jobs of the account.
+        metric: Any metric of the checkpoints. Default: as for asyncckpt best.
+        mode: Whether the lowest or the highest value is the best. Default: the name of the
+            metric tells.
+        top: Jobs to plot, at most 20: those with the best checkpoints.
+        output: Write a .png or .svg file instead; it needs asyncckpt[plots].
+        concurrency: Jobs read at the same time.
+        connection: How to reach the API.
+
+    Returns:
+        The exit code.
+    """
+    from asyncckpt.cli.plot import Plotting
+
+    if mode is not None and metric is None:
+        raise UsageError("--mode needs --metric")
+    plotting = Plotting(
+        job_ids=_chosen_ids(job_ids, all_jobs, connection),
+        all_jobs=all_jobs,
+        metric=metric,
+        mode=mode,
+        top=top,
+        concurrency=concurrency,
+        output=output,
+        verbose=connection.verbose,
+    )
+    plotting.check_output()
+    connection.run(plotting.draw)
+    return FAILED if plotting.failed else 0
 
 
 def _chosen_ids(arguments: Sequence[str], all_jobs: bool, connection: Connection) -> list[str]:
