@@ -54,6 +54,29 @@ def rate_limit_hints(headers: Mapping[str, str], now: float) -> RateLimitHints:
     return RateLimitHints(retry_after, _whole(limit), _whole(remaining), _duration(reset))
 
 
+MAX_POLL_AFTER: Final = 3600.0
+"""Seconds; a server that asks to be polled less often is polled after this time."""
+
+_MIN_POLL_AFTER: Final = 0.1
+
+
+def poll_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds after which a server asks to be polled again; None if it does not.
+
+    The headers are, in this order, ``openai-poll-after-ms``, as the official SDKs read it,
+    ``retry-after-ms``, ``retry-after`` and ``x-poll-interval``, in seconds. The result is at least
+    0.1 and at most `MAX_POLL_AFTER`.
+
+    Args:
+        headers: The headers of a successful response; look-ups must ignore case.
+        now: As for `rate_limit_hints`.
+    """
+    milliseconds = _number(headers.get("openai-poll-after-ms"))
+    seconds = milliseconds / 1000 if milliseconds else _retry_after(headers, now)
+    seconds = seconds or _number(headers.get("x-poll-interval"))
+    return min(max(seconds, _MIN_POLL_AFTER), MAX_POLL_AFTER) if seconds else None
+
+
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     # A wait of 0 s, or until a moment that is past, says nothing about when to ask again.
     milliseconds = _number(headers.get("retry-after-ms"))

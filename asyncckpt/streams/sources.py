@@ -11,17 +11,24 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from asyncckpt.records.base import HasId
 
-__all__ = ["EXHAUSTED", "JobSource", "Jobs"]
+__all__ = ["EXHAUSTED", "JobSource", "Jobs", "jobs_of"]
 
 Jobs: TypeAlias = Iterable[str | HasId] | AsyncIterable[str | HasId]
 """The jobs to list: ids or records, from any iterable or async iterable."""
 
 EXHAUSTED: Final = object()
 """Returned by `JobSource.take` if there are no more jobs."""
+
+
+def jobs_of(jobs: str | HasId | Jobs) -> Jobs:
+    """Return several jobs unchanged, and one job as an iterable of one."""
+    # A record of the official SDK can be iterated over, too.
+    is_one = isinstance(jobs, str) or isinstance(getattr(jobs, "id", None), str)
+    return cast("Jobs", (jobs,) if is_one else jobs)
 
 
 class JobSource:

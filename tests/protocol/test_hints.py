@@ -11,7 +11,7 @@ from asyncckpt import (
     Request,
     Response,
 )
-from asyncckpt.protocol.hints import NO_HINTS, RateLimitHints, rate_limit_hints
+from asyncckpt.protocol.hints import NO_HINTS, RateLimitHints, poll_after, rate_limit_hints
 
 from support.strategies import thorough
 
@@ -231,3 +231,23 @@ class TestRateLimitHints:
     ) -> None:
         wanted = hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
         assert reset(f"{hours}h{minutes}m{seconds}s{milliseconds}ms") == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"openai-poll-after-ms": "5000"}, 5.0),
+        ({"openai-poll-after-ms": "5000", "retry-after": "7", "x-poll-interval": "9"}, 5.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "7", "x-poll-interval": "9"}, 7.0),
+        ({"x-poll-interval": "9.5"}, 9.5),
+        ({"openai-poll-after-ms": "0", "retry-after": "0", "x-poll-interval": "0"}, None),
+        ({"openai-poll-after-ms": "soon", "retry-after": "later", "x-poll-interval": "-1"}, None),
+        ({"openai-poll-after-ms": "1"}, 0.1),
+        ({"x-poll-interval": "1000000"}, 3600.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, None),
+    ],
+)
+def test_a_server_says_when_to_poll_again(headers: dict[str, str], seconds: float | None) -> None:
+    assert poll_after(CIMultiDict(headers), 2e9) == seconds
