@@ -22,7 +22,15 @@ if TYPE_CHECKING:
         UnprocessableEntityError,
     )
     from asyncckpt.messages import Request, Response
-    from asyncckpt.options import NOT_GIVEN, CallOptions, NotGiven, Omit, Timeout, omit
+    from asyncckpt.options import (
+        NOT_GIVEN,
+        CallOptions,
+        NotGiven,
+        Omit,
+        Timeout,
+        WatchOptions,
+        omit,
+    )
     from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
     from asyncckpt.records.conversion import converter
     from asyncckpt.records.events import FineTuningJobEvent
@@ -30,10 +38,20 @@ if TYPE_CHECKING:
     from asyncckpt.records.steps import StepMetrics
     from asyncckpt.streams.curve import Curve
     from asyncckpt.streams.explanation import Explanation
-    from asyncckpt.streams.fanin import FanIn, JobFailure, Progress
+    from asyncckpt.streams.failures import JobFailure
+    from asyncckpt.streams.fanin import FanIn, Progress
     from asyncckpt.streams.page import Page, PageInfo
     from asyncckpt.streams.pager import Pager
     from asyncckpt.streams.ranking import Ranked
+    from asyncckpt.streams.updates import (
+        CaughtUp,
+        CheckpointCreated,
+        EventLogged,
+        Finished,
+        StatusChanged,
+        Update,
+    )
+    from asyncckpt.streams.watch import CheckpointWatch, Watch
 
 __version__ = "0.1.0"
 
@@ -48,13 +66,18 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "CallOptions",
+    "CaughtUp",
+    "CheckpointCreated",
+    "CheckpointWatch",
     "ConflictError",
     "Curve",
+    "EventLogged",
     "Explanation",
     "FanIn",
     "FineTuningJob",
     "FineTuningJobCheckpoint",
     "FineTuningJobEvent",
+    "Finished",
     "InternalServerError",
     "JobFailure",
     "Metrics",
@@ -73,9 +96,13 @@ __all__ = [
     "RateLimitError",
     "Request",
     "Response",
+    "StatusChanged",
     "StepMetrics",
     "Timeout",
     "UnprocessableEntityError",
+    "Update",
+    "Watch",
+    "WatchOptions",
     "__version__",
     "converter",
     "omit",
@@ -104,7 +131,15 @@ _NAMES = {
         "UnprocessableEntityError",
     ),
     "asyncckpt.messages": ("Request", "Response"),
-    "asyncckpt.options": ("NOT_GIVEN", "CallOptions", "NotGiven", "Omit", "Timeout", "omit"),
+    "asyncckpt.options": (
+        "NOT_GIVEN",
+        "CallOptions",
+        "NotGiven",
+        "Omit",
+        "Timeout",
+        "WatchOptions",
+        "omit",
+    ),
     "asyncckpt.records.checkpoints": ("FineTuningJobCheckpoint", "Metrics"),
     "asyncckpt.records.conversion": ("converter",),
     "asyncckpt.records.events": ("FineTuningJobEvent",),
@@ -112,10 +147,20 @@ _NAMES = {
     "asyncckpt.records.steps": ("StepMetrics",),
     "asyncckpt.streams.curve": ("Curve",),
     "asyncckpt.streams.explanation": ("Explanation",),
-    "asyncckpt.streams.fanin": ("FanIn", "JobFailure", "Progress"),
+    "asyncckpt.streams.failures": ("JobFailure",),
+    "asyncckpt.streams.fanin": ("FanIn", "Progress"),
     "asyncckpt.streams.page": ("Page", "PageInfo"),
     "asyncckpt.streams.pager": ("Pager",),
     "asyncckpt.streams.ranking": ("Ranked",),
+    "asyncckpt.streams.updates": (
+        "CaughtUp",
+        "CheckpointCreated",
+        "EventLogged",
+        "Finished",
+        "StatusChanged",
+        "Update",
+    ),
+    "asyncckpt.streams.watch": ("CheckpointWatch", "Watch"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -20,6 +20,7 @@ __all__ = [
     "Omit",
     "RequestOptions",
     "Timeout",
+    "WatchOptions",
     "check_call_options",
     "check_count",
     "check_cursor",
@@ -76,7 +77,19 @@ def given(value: _T | NotGiven | Omit) -> _T | None:
     return None if isinstance(value, NotGiven | Omit) else value
 
 
-class CallOptions(TypedDict, total=False):
+class WatchOptions(TypedDict, total=False):
+    """The options that a watch accepts, as ``**options``: `CallOptions` without `timeout`.
+
+    The `timeout` of a watch limits all of it. The time limits of its requests are the client's.
+    """
+
+    extra_headers: Mapping[str, str | Omit] | None
+    extra_query: Mapping[str, QueryValue | Omit] | None
+    max_retries: int | None
+    max_wait: float | None
+
+
+class CallOptions(WatchOptions, total=False):
     """The options that every call accepts, as ``**options``.
 
     Attributes:
@@ -84,18 +97,14 @@ class CallOptions(TypedDict, total=False):
             removes one.
         extra_query: Query parameters to add to those of the client and of the call, or to replace
             them; `omit` or None as a value removes one.
-        timeout: Total seconds for one attempt, a `Timeout`, or None for no limit; default: the
-            client's.
         max_retries: The highest number of retries after failures; default: the client's.
         max_wait: The total seconds that a request may wait for the rate limit and between retries;
             default: the client's.
+        timeout: Total seconds for one attempt, a `Timeout`, or None for no limit; default: the
+            client's.
     """
 
-    extra_headers: Mapping[str, str | Omit] | None
-    extra_query: Mapping[str, QueryValue | Omit] | None
     timeout: float | Timeout | NotGiven | Omit | None
-    max_retries: int | None
-    max_wait: float | None
 
 
 _OPTION_DEFAULTS: Final = dict.fromkeys(CallOptions.__annotations__) | {"timeout": NOT_GIVEN}
@@ -104,6 +113,8 @@ _OPTION_LINE: Final = "    **options: See `CallOptions`.\n"
 
 def show_call_options(method: _MethodT) -> _MethodT:
     """List each option in the signature and docstring of a method that takes ``**options``.
+
+    A method with a `timeout` of its own takes `WatchOptions`.
 
     `help`, the reference page and error messages use them. Type checkers read `CallOptions` itself.
     """
@@ -117,11 +128,14 @@ def show_call_options(method: _MethodT) -> _MethodT:
             annotation=cast("ForwardRef", annotation).__forward_arg__,
         )
         for name, annotation in CallOptions.__annotations__.items()
+        if name not in signature.parameters
     ]
     shown: object = signature.replace(parameters=[*named, *options])
     method.__signature__ = shown  # type: ignore[attr-defined]
     if method.__doc__ and CallOptions.__doc__:  # neither is kept by `python -OO`
         _, _, descriptions = inspect.cleandoc(CallOptions.__doc__).partition("Attributes:\n")
+        if "timeout" in signature.parameters:
+            descriptions = descriptions.partition("    timeout:")[0].rstrip()
         text = inspect.cleandoc(method.__doc__)
         method.__doc__ = text.replace(_OPTION_LINE, descriptions + "\n")
     return method

@@ -13,7 +13,7 @@ from asyncckpt.cli.terminal import print_error
 from asyncckpt.errors import AuthenticationError
 
 if TYPE_CHECKING:
-    from asyncckpt.streams.fanin import JobFailure
+    from asyncckpt.streams.failures import JobFailure
     from asyncckpt.testing import Sandbox
 
 __all__ = ["ToleratedFailures", "examples_of", "status_line", "write_all"]

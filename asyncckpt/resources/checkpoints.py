@@ -10,10 +10,12 @@ from typing import Final, Unpack
 from asyncckpt import streams
 from asyncckpt.counts import RequestCounts
 from asyncckpt.options import (
+    NOT_GIVEN,
     CallOptions,
     NotGiven,
     Omit,
     RequestOptions,
+    WatchOptions,
     check_count,
     show_call_options,
 )
@@ -25,13 +27,15 @@ from asyncckpt.records.checkpoints import (
 )
 from asyncckpt.records.codec import ListDecoder
 from asyncckpt.resources.endpoint import Endpoint
-from asyncckpt.streams.fanin import FanIn, Jobs, OnError, check_on_error
+from asyncckpt.streams.failures import OnError, check_on_error
+from asyncckpt.streams.fanin import FanIn
 from asyncckpt.streams.page import Fetch
 from asyncckpt.streams.pager import Pager
+from asyncckpt.streams.sources import Jobs
 
-__all__ = ["AsyncCheckpoints"]
+__all__ = ["AsyncCheckpoints", "checkpoint_list"]
 
-_checkpoint_list: Final = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
+checkpoint_list: Final = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
 
 
 class AsyncCheckpoints:
@@ -79,7 +83,7 @@ class AsyncCheckpoints:
         return self._endpoint.pager(
             _checkpoints_path(fine_tuning_job_id),
             {},
-            _checkpoint_list,
+            checkpoint_list,
             self._endpoint.options(self.list, options),
             after=after,
             limit=limit,
@@ -239,6 +243,53 @@ class AsyncCheckpoints:
         request = self._endpoint.options(self.top, options)
         return self._rank(jobs, n, metric, mode, request, concurrency, on_error)
 
+    @show_call_options
+    def watch(
+        self,
+        jobs: str | HasId | Jobs,
+        *,
+        interval: float | None = None,
+        timeout: float | None = None,
+        resume: str | None = None,
+        max_silence: float | None = 600.0,
+        on_error: OnError = "raise",
+        **options: Unpack[WatchOptions],
+    ) -> streams.CheckpointWatch:
+        """Watch the checkpoints of running jobs until the jobs end.
+
+        This is `AsyncJobs.watch`, reduced to checkpoints; events are not requested. Of each job,
+        the existing checkpoints come first, then new ones as they are created.
+
+        Args:
+            jobs: As for `AsyncJobs.watch`.
+            interval: As for `AsyncJobs.watch`.
+            timeout: As for `AsyncJobs.watch`.
+            resume: The `resume_token` of an earlier watch of checkpoints.
+            max_silence: As for `AsyncJobs.watch`.
+            on_error: As for `AsyncJobs.watch`.
+            **options: See `CallOptions`.
+
+        Returns:
+            A `CheckpointWatch`: ``async for`` yields checkpoints, those of each job in ascending
+            order of `step_number`. A checkpoint that the server lists late comes late. Using it
+            can raise what a `Watch` can raise.
+
+        Raises:
+            TypeError: An argument has the wrong type, or is unknown.
+            ValueError: An argument has an invalid value, such as an `interval` of 0, or a token
+                that is malformed.
+        """
+        from asyncckpt.resources.feeds import feeds_of
+        from asyncckpt.streams.watching import WatchSettings
+
+        request = self._endpoint.options(self.watch, CallOptions(**options, timeout=NOT_GIVEN))
+        return streams.CheckpointWatch(
+            *feeds_of(self._endpoint, jobs, request),
+            WatchSettings(interval=interval, timeout=timeout, max_silence=max_silence),
+            on_error=on_error,
+            resume=resume,
+        )
+
     def _rank(
         self,
         jobs: str | HasId | Jobs,
@@ -281,7 +332,7 @@ class AsyncCheckpoints:
         def fetch_of(job_id: object) -> Fetch[FineTuningJobCheckpoint]:
             path = _checkpoints_path(job_id)
             return self._endpoint.list_fetch(
-                path, query, _checkpoint_list, request, counts, job_id=str(job_id)
+                path, query, checkpoint_list, request, counts, job_id=str(job_id)
             )
 
         checkpoints = FanIn(

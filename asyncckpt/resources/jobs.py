@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING, Unpack
 
 from asyncckpt import records
 from asyncckpt.counts import RequestCounts
-from asyncckpt.messages import Response
 from asyncckpt.options import (
+    NOT_GIVEN,
     CallOptions,
     NotGiven,
     Omit,
-    RequestOptions,
+    WatchOptions,
     given,
     show_call_options,
 )
-from asyncckpt.protocol.request import QueryValue, check_query, path_segment
-from asyncckpt.records.codec import Decoder, ListDecoder
+from asyncckpt.protocol.request import QueryValue, check_query
+from asyncckpt.records.codec import ListDecoder
 from asyncckpt.resources.checkpoints import AsyncCheckpoints
 from asyncckpt.resources.endpoint import Endpoint
-from asyncckpt.resources.ownership import send_for_job
-from asyncckpt.streams.page import ignore
+from asyncckpt.resources.retrieval import job_path, retrieve_job
+from asyncckpt.streams.failures import OnError
 from asyncckpt.streams.pager import Pager
+from asyncckpt.streams.sources import Jobs
 
 if TYPE_CHECKING:
+    from asyncckpt.records.base import HasId
     from asyncckpt.streams.curve import Curve, Steps
+    from asyncckpt.streams.watch import Watch
 
 __all__ = ["AsyncFineTuning", "AsyncJobs"]
 
@@ -36,17 +39,6 @@ def _job_list() -> ListDecoder[records.FineTuningJob]:
     from asyncckpt.records.jobs import FineTuningJob, ListPaginatedFineTuningJobsResponse
 
     return ListDecoder(ListPaginatedFineTuningJobsResponse, FineTuningJob)
-
-
-@functools.cache
-def _job() -> Decoder[records.FineTuningJob]:
-    return Decoder(records.FineTuningJob)
-
-
-def _to_job(response: Response) -> records.FineTuningJob:
-    from asyncckpt.records.jobs import with_request_id
-
-    return with_request_id(_job().decode(response.content), response.request_id)
 
 
 class AsyncJobs:
@@ -132,19 +124,11 @@ class AsyncJobs:
         request = self._endpoint.options(self.retrieve, options)
         # Error reports show local variables, and `extra_headers` and `extra_query` may hold a key.
         del options
-        return await self._retrieve(fine_tuning_job_id, request)
+        from asyncckpt.records.jobs import with_request_id
 
-    async def _retrieve(self, job_id: str, request: RequestOptions) -> records.FineTuningJob:
-        endpoint = self._endpoint
-        call = endpoint.call(
-            _job_path(job_id), endpoint.query(request, {}), request, RequestCounts()
-        )
-
-        def decode(response: Response) -> tuple[records.FineTuningJob, frozenset[str]]:
-            job = _to_job(response)
-            return job, frozenset({job.id} - {job_id, ""})
-
-        return await send_for_job(endpoint.session, call, job_id, decode, ignore)
+        counts = RequestCounts()
+        job, response = await retrieve_job(self._endpoint, fine_tuning_job_id, request, counts)
+        return with_request_id(job, response.request_id)
 
     @show_call_options
     def list_events(
@@ -185,7 +169,7 @@ class AsyncJobs:
         from asyncckpt.resources.curves import event_list
 
         return self._endpoint.pager(
-            f"{_job_path(fine_tuning_job_id)}/events",
+            f"{job_path(fine_tuning_job_id)}/events",
             {},
             event_list,
             self._endpoint.options(self.list_events, options),
@@ -234,18 +218,79 @@ class AsyncJobs:
         del options  # as in `retrieve`
         if not isinstance(job, str) and not isinstance(job, records.FineTuningJob):
             raise TypeError(f"job must be an id or a FineTuningJob, not {type(job).__name__}")
-        path = _job_path(job if isinstance(job, str) else job.id)
+        path = job_path(job if isinstance(job, str) else job.id)
 
         async def open_steps() -> Steps:
-            found = await self._retrieve(job, request) if isinstance(job, str) else job
+            found = job
+            if isinstance(found, str):
+                found, _ = await retrieve_job(self._endpoint, found, request, RequestCounts())
             file = await open_result_file(self._endpoint, found.result_files, request)
             return file or StepsOfEvents(self._endpoint, f"{path}/events", request)
 
         return Curve(open_steps)
 
+    @show_call_options
+    def watch(
+        self,
+        jobs: str | HasId | Jobs,
+        *,
+        interval: float | None = None,
+        timeout: float | None = None,
+        resume: str | None = None,
+        max_silence: float | None = 600.0,
+        on_error: OnError = "raise",
+        **options: Unpack[WatchOptions],
+    ) -> Watch:
+        """Watch running jobs until they end: checkpoints, events and changes of status.
 
-def _job_path(fine_tuning_job_id: object) -> str:
-    return f"/fine_tuning/jobs/{path_segment('fine_tuning_job_id', fine_tuning_job_id)}"
+        For each job, what exists comes first: its checkpoints and events in order of time, then
+        `CaughtUp`. Then come live updates, and `Finished` at the end. Of the same second,
+        checkpoints come before events. The watch ends when all jobs have ended: ``succeeded``,
+        ``failed`` or ``cancelled``. No other status ends it.
+
+        Nothing is sent until the watch is iterated over. A poll requests the job, its checkpoints
+        and its events; in the queue only the job. API reference: *Retrieve fine-tuning job*, *List
+        fine-tuning checkpoints* and *List fine-tuning events*.
+
+        Args:
+            jobs: One id or job record, or several from any iterable or async iterable.
+            interval: The seconds between two polls of a job. Default: as long as the server asks
+                for with ``openai-poll-after-ms``, ``Retry-After`` or ``X-Poll-Interval``, otherwise
+                2 to 60 seconds: shorter after a change and near the estimated end, longer in the
+                queue, and longer for many jobs.
+            timeout: Raise TimeoutError if the watch has not ended after this many seconds; default:
+                no limit. The time limits of its requests are the client's.
+            resume: The `resume_token` of an earlier watch; updates that it has yielded do not come
+                again.
+            max_silence: The seconds without a successful poll of a job after which the job fails;
+                None for no limit; default 600. Status 401, 403 or 404 is a failure at once.
+            on_error: What to do if a job fails. ``"raise"``, the default: yield the updates that
+                arrived before, and raise the error. ``"collect"``: continue, and add the failure to
+                `Watch.failures`. A callable, async or not: call it with the `JobFailure`, and
+                continue unless it raises.
+            **options: See `CallOptions`.
+
+        Returns:
+            A `Watch`: ``async for`` yields `CheckpointCreated`, `EventLogged`, `StatusChanged`,
+            `CaughtUp` and `Finished`. Using it can raise `APIError`, TimeoutError, any exception of
+            `jobs`, `on_error` or an `api_key` callable, or RuntimeError if the client is closed.
+
+        Raises:
+            TypeError: An argument has the wrong type, or is unknown.
+            ValueError: An argument has an invalid value, such as an `interval` of 0, or a token
+                that is malformed.
+        """
+        from asyncckpt.resources.feeds import feeds_of
+        from asyncckpt.streams.watch import Watch
+        from asyncckpt.streams.watching import WatchSettings
+
+        request = self._endpoint.options(self.watch, CallOptions(**options, timeout=NOT_GIVEN))
+        return Watch(
+            *feeds_of(self._endpoint, jobs, request),
+            WatchSettings(interval=interval, timeout=timeout, max_silence=max_silence),
+            on_error=on_error,
+            resume=resume,
+        )
 
 
 class AsyncFineTuning:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from asyncckpt.streams.criteria import Mode
     from asyncckpt.streams.ranking import Ranked
+    from asyncckpt.streams.watch import CheckpointWatch
 
-__all__ = ["Mode", "Ranked"]
+__all__ = ["CheckpointWatch", "Mode", "Ranked"]
 
 # Programs that list checkpoints do not need these modules.
 _MODULES = {
+    "CheckpointWatch": "asyncckpt.streams.watch",
     "Mode": "asyncckpt.streams.criteria",
     "Ranked": "asyncckpt.streams.ranking",
 }

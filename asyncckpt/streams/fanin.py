@@ -13,9 +13,8 @@ yielded first. An exception of the source ends the stream after all jobs taken b
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -23,38 +22,15 @@ from asyncckpt.counts import RequestCounts
 from asyncckpt.errors import APIError
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.channels import BoundedQueue, QueuePerJob, SharedQueue
+from asyncckpt.streams.failures import Failures, JobFailure, OnError, failure_of
 from asyncckpt.streams.page import Fetch, Page, PageWalk, ignore
 from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource
 from asyncckpt.streams.stream import Reader, Stream
 from asyncckpt.streams.text import safe_text
 
-__all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress", "check_on_error"]
+__all__ = ["FanIn", "Progress"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
-
-
-@attrs.frozen
-class JobFailure:
-    """A job that could not be listed completely.
-
-    Attributes:
-        fine_tuning_job_id: The id of the job. If the source yielded an object without a valid id:
-            its text, at most 200 characters, with non-printable characters escaped.
-        error: The error. Records that arrived before it have been yielded.
-    """
-
-    fine_tuning_job_id: str
-    error: Exception
-
-
-OnError: TypeAlias = Literal["raise", "collect"] | Callable[[JobFailure], Awaitable[None] | None]
-"""What to do if a job fails; see `AsyncCheckpoints.list_many`."""
-
-
-def check_on_error(on_error: object) -> None:
-    """Raise ValueError unless `on_error` is an `OnError`."""
-    if not callable(on_error) and on_error not in ("raise", "collect"):
-        raise ValueError(f"on_error must be 'raise', 'collect' or a callable, not {on_error!r}")
 
 
 @attrs.frozen
@@ -109,24 +85,21 @@ class FanIn(Stream, Generic[RecordT]):
         counts: RequestCounts,
     ) -> None:
         super().__init__()
-        check_on_error(on_error)
+        self._failures = Failures(on_error)
         self._source = JobSource(jobs)
         self._fetch_of = fetch_of
         self._concurrency = concurrency
         self._ordered = ordered
-        self._on_error = on_error
         self._max_records_per_job = max_records_per_job
         self._counts = counts
         self._jobs_done = 0
         self._records = 0
-        self._failures: list[JobFailure] = []
-        self._failed = 0
         self._is_used = False
 
     @property
     def failures(self) -> tuple[JobFailure, ...]:
         """The failures so far, in the order of the stream, with ``on_error="collect"``."""
-        return tuple(self._failures)
+        return tuple(self._failures.collected)
 
     @property
     def progress(self) -> Progress:
@@ -134,7 +107,7 @@ class FanIn(Stream, Generic[RecordT]):
         return Progress(
             jobs_begun=self._source.taken,
             jobs_done=self._jobs_done,
-            jobs_failed=self._failed,
+            jobs_failed=self._failures.count,
             records=self._records,
             requests=self._counts.requests,
             retries=self._counts.retries,
@@ -166,7 +139,7 @@ class FanIn(Stream, Generic[RecordT]):
             self._source,
             self._list_job,
             ordered=self._ordered,
-            stops_at_failure=self._on_error == "raise",
+            stops_at_failure=self._failures.end_the_stream,
         )
         return self._iterate(self._track(workers))
 
@@ -185,7 +158,7 @@ class FanIn(Stream, Generic[RecordT]):
         try:
             while (item := await workers.next_item()) is not None:
                 if isinstance(item, JobFailure):
-                    await self._handle(item)
+                    await self._failures.handle(item)
                     continue
                 self._records += len(item.data)
                 for record in item.data:
@@ -196,20 +169,6 @@ class FanIn(Stream, Generic[RecordT]):
             # The traceback of a failure refers to this frame; this breaks the reference cycle.
             item = None
             await workers.aclose()
-
-    async def _handle(self, failure: JobFailure) -> None:
-        self._failed += 1
-        if self._on_error == "raise":
-            try:
-                raise failure.error
-            finally:
-                del failure
-        if callable(self._on_error):
-            returned: object = self._on_error(failure)
-            if inspect.isawaitable(returned):
-                await returned
-        else:
-            self._failures.append(failure)
 
     async def _list_job(
         self, job: object, queue: BoundedQueue[_Item[RecordT]]
@@ -222,22 +181,15 @@ class FanIn(Stream, Generic[RecordT]):
         except Exception as error:
             # The id is invalid. The other jobs can still be listed.
             error.add_note(f"asyncckpt could not list job {safe_text(job_id, repr)}")
-            return _failure(job_id, error)
+            return failure_of(job_id, error)
         walk = PageWalk(fetch, after=None, max_records=self._max_records_per_job)
         try:
             while not walk.is_over:
                 await queue.put(await walk.next_page(ignore))
         except APIError as error:
-            error.fine_tuning_job_id = safe_text(job_id)
-            return _failure(job_id, error)
+            return failure_of(job_id, error)
         self._jobs_done += 1
         return None
-
-
-def _failure(job_id: object, error: Exception) -> JobFailure:
-    # The traceback refers to the stream, and the stream may store the failure.
-    error.__traceback__ = None
-    return JobFailure(safe_text(job_id), error)
 
 
 class _Stop:

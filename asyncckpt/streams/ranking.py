@@ -24,8 +24,9 @@ from asyncckpt.streams.criteria import (
     number_of,
 )
 from asyncckpt.streams.explanation import Explanation, JobSummary, explain
-from asyncckpt.streams.fanin import FanIn, JobFailure, Jobs
-from asyncckpt.streams.sources import EXHAUSTED, JobSource
+from asyncckpt.streams.failures import JobFailure
+from asyncckpt.streams.fanin import FanIn
+from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource, jobs_of
 from asyncckpt.streams.text import safe_text
 
 __all__ = ["PREFERRED_METRICS", "Ranked", "Selection", "rank_from"]
@@ -279,10 +280,7 @@ def rank_from(
     """
     if isinstance(jobs, FineTuningJobCheckpoint):
         raise TypeError("jobs must be jobs, or several checkpoints, not a single checkpoint")
-    # A record of the official SDK can be iterated over, too.
-    is_one = isinstance(jobs, str) or isinstance(getattr(jobs, "id", None), str)
-    source = JobSource(cast("Jobs", (jobs,) if is_one else jobs))
-    return _rank(source, selection, list_jobs)
+    return _rank(JobSource(jobs_of(jobs)), selection, list_jobs)
 
 
 async def _rank(

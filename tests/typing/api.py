@@ -15,19 +15,28 @@ from asyncckpt import (
     APIStatusError,
     AsyncClient,
     CallOptions,
+    CaughtUp,
+    CheckpointCreated,
+    CheckpointWatch,
     Curve,
+    EventLogged,
     Explanation,
     FineTuningJob,
     FineTuningJobCheckpoint,
     FineTuningJobEvent,
+    Finished,
     JobFailure,
     Metrics,
     Page,
     Pager,
     Progress,
     Ranked,
+    StatusChanged,
     StepMetrics,
     Timeout,
+    Update,
+    Watch,
+    WatchOptions,
     omit,
 )
 from asyncckpt.export import (
@@ -104,6 +113,34 @@ async def checkpoints(client: AsyncClient) -> None:
     assert_type(pager.pages(), AsyncGenerator[Page[FineTuningJobCheckpoint], None])
     async with pager as entered:
         _ = assert_type(entered, Pager[FineTuningJobCheckpoint])
+
+
+async def watches(client: AsyncClient) -> None:
+    jobs = client.fine_tuning.jobs
+    options: WatchOptions = {"max_retries": 2, "extra_query": {"team": "a"}}
+    watch = jobs.watch(["ftjob-a"], interval=5, timeout=60, max_silence=None, **options)
+    _ = assert_type(watch, Watch)
+    assert_type(watch.resume_token, str)
+    assert_type(watch.failures, tuple[JobFailure, ...])
+    async with watch:
+        async for update in watch:
+            _ = assert_type(update, Update)
+            assert_type(update.fine_tuning_job_id, str)
+            match update:
+                case CheckpointCreated(checkpoint):
+                    assert_type(checkpoint, FineTuningJobCheckpoint)
+                case EventLogged(event):
+                    assert_type(event, FineTuningJobEvent)
+                case StatusChanged(job, previous):
+                    assert_type(job, FineTuningJob)
+                    assert_type(previous, str)
+                case CaughtUp(job) | Finished(job):
+                    assert_type(job, FineTuningJob)
+    again = jobs.checkpoints.watch(jobs.list(), resume=watch.resume_token, on_error="collect")
+    _ = assert_type(again, CheckpointWatch)
+    async for checkpoint in again:
+        assert_type(checkpoint, FineTuningJobCheckpoint)
+    jobs.watch("ftjob-a", timeout="1")  # type: ignore[arg-type]
 
 
 async def many(client: AsyncClient) -> None:

@@ -1,0 +1,126 @@
+"""Follows one list of one job: reads what is new in it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
+
+from asyncckpt.errors import (
+    APIError,
+    BadRequestError,
+    NotFoundError,
+    PaginationError,
+    UnprocessableEntityError,
+)
+from asyncckpt.records.base import HasId
+from asyncckpt.streams.page import OnWire, Page, PageWalk, ignore
+from asyncckpt.streams.reading import MAX_NEW, Order, Place, Reading, ReadingCursor, Step
+from asyncckpt.streams.seen import Seen
+
+__all__ = ["Follower", "ListSource"]
+
+RecordT = TypeVar("RecordT", bound=HasId)
+
+_READINGS = 3
+"""How often a reading is begun, if cursors are rejected."""
+
+
+class ListSource(Protocol[RecordT]):
+    """Fetches the pages of a list, small or large."""
+
+    def __call__(self, after: str | None, *, small: bool) -> Awaitable[Page[RecordT]]:
+        """Fetch the page after a cursor; None is the beginning of the list."""
+        ...
+
+
+class Follower(Generic[RecordT]):
+    """Follows one list.
+
+    Args:
+        source: Fetches the pages.
+        place_of: Returns the place of a record in the order of the list.
+        seen: The records that have been handed out. The caller adds those that it hands out.
+    """
+
+    def __init__(
+        self, source: ListSource[RecordT], place_of: Callable[[RecordT], Place], seen: Seen
+    ) -> None:
+        self.seen = seen
+        self.place_of = place_of
+        self._source = source
+        self._order = Order.UNKNOWN
+        self._cursor: ReadingCursor | None = None
+        self._reading: Reading[RecordT] | None = None
+
+    async def read(self, *, thorough: bool) -> list[RecordT]:
+        """Read the records that have not been handed out; `commit` if they are going to be.
+
+        Args:
+            thorough: Whether to request large pages, and to read until all records of a page are
+                known.
+
+        Returns:
+            The records, in ascending order.
+
+        Raises:
+            APIError: A request failed.
+            PaginationError: The server's cursors do not lead to all records, or there are too many
+                new records.
+        """
+        for _ in range(_READINGS - 1):
+            reading = await self._attempt(thorough=thorough)
+            if reading is not None:
+                return reading
+            self._cursor = None
+        reading = await self._attempt(thorough=thorough)
+        if reading is None:
+            raise PaginationError(
+                "The server rejects the cursors that it sent; the list may be incomplete",
+                cursor=None,
+            )
+        return reading
+
+    def commit(self) -> None:
+        """Start the next reading where the last one has ended."""
+        if self._reading is not None:
+            self._order, self._cursor = self._reading.order(), self._reading.cursor()
+            self._reading = None
+
+    async def _attempt(self, *, thorough: bool) -> list[RecordT] | None:
+        """Read the new records; return None if a cursor does not lead further."""
+        start = self._cursor
+        reading = Reading(
+            self.seen, self.place_of, learned=self._order, cursor=start, thorough=thorough
+        )
+        cursors: list[str | None] = []
+
+        async def fetch(after: str | None, _: OnWire) -> Page[RecordT]:
+            cursors[:] = [after]
+            is_first = after is None or (start is not None and after == start.after)
+            return await self._source(after, small=is_first and not thorough)
+
+        walk = PageWalk(fetch, after=start.after if start else None, max_records=None)
+        step = Step.CONTINUE
+        while not walk.is_over and step is Step.CONTINUE:
+            try:
+                page = await walk.next_page(ignore)
+            except (BadRequestError, NotFoundError, UnprocessableEntityError):
+                if cursors[0] is None:
+                    raise
+                # The record that the cursor names is gone.
+                return None
+            step = reading.add(page.data)
+            if len(reading.found) > MAX_NEW:
+                raise _too_many(page)
+        if step is Step.RESTART:
+            return None
+        self._reading = reading
+        return reading.oldest_first()
+
+
+def _too_many(page: Page[RecordT]) -> APIError:
+    return PaginationError(
+        f"The list has more than {MAX_NEW:,} new records",
+        cursor=None,
+        request=page.response.request,
+    )

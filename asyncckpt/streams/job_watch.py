@@ -1,0 +1,246 @@
+"""Watches one job: polls it, and turns what is new into updates.
+
+A poll requests the job first and its lists afterwards. So the lists of a poll that sees the end of
+the job were read after the end. `SETTLE` seconds later they are read once more, for a server whose
+lists lag behind its jobs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+
+from asyncckpt.records import FineTuningJob, FineTuningJobEvent
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint
+from asyncckpt.streams.follower import Follower, ListSource
+from asyncckpt.streams.reading import Place
+from asyncckpt.streams.resumption import JobState, Kind
+from asyncckpt.streams.schedule import TERMINAL, Needs, Rhythm, needs_of
+from asyncckpt.streams.seen import digest_of
+from asyncckpt.streams.updates import (
+    CaughtUp,
+    CheckpointCreated,
+    EventLogged,
+    Finished,
+    StatusChanged,
+    Update,
+)
+
+__all__ = ["JobFeed", "JobWatch", "Look", "Sighting"]
+
+
+@attrs.frozen
+class Sighting:
+    """A job as it is now.
+
+    Attributes:
+        job: The job.
+        poll_after: The seconds after which the server asks to be polled again; None if it does not.
+    """
+
+    job: FineTuningJob
+    poll_after: float | None = None
+
+
+class JobFeed(Protocol):
+    """Where a watch gets a job and its lists from."""
+
+    @property
+    def checkpoints(self) -> ListSource[FineTuningJobCheckpoint]:
+        """Fetches pages of checkpoints."""
+        ...
+
+    @property
+    def events(self) -> ListSource[FineTuningJobEvent]:
+        """Fetches pages of events."""
+        ...
+
+    async def job(self) -> Sighting:
+        """Fetch the job."""
+        ...
+
+
+@attrs.frozen
+class Look:
+    """The result of a poll.
+
+    Attributes:
+        updates: What is new, in the order in which to hand it out.
+        has_changed: Whether the job has changed since the last poll.
+        poll_after: See `Sighting`.
+        estimated_finish: The estimated end of the job, in Unix seconds.
+        status: The status of the job.
+    """
+
+    updates: Sequence[Update]
+    has_changed: bool
+    poll_after: float | None
+    estimated_finish: int | None
+    status: str
+
+
+class JobWatch:
+    """Watches one job.
+
+    Args:
+        job_id: The id of the job.
+        feed: Where to get the job and its lists from.
+        state: What has been handed out.
+        kind: Whether to read events, too.
+        rhythm: When to poll.
+
+    Attributes:
+        silent_since: The time of the first poll that failed since the last one that succeeded.
+        is_over: Whether the end of the job has been found.
+    """
+
+    def __init__(
+        self, job_id: str, feed: JobFeed, state: JobState, kind: Kind, rhythm: Rhythm
+    ) -> None:
+        self.job_id = job_id
+        self.state = state
+        self.rhythm = rhythm
+        self.silent_since: float | None = None
+        self.is_over = False
+        self._feed = feed
+        self._kind = kind
+        by_time = kind == "updates"
+        self._checkpoints = Follower(
+            feed.checkpoints, _place_by_time if by_time else _place_by_step, state.checkpoints
+        )
+        self._events = Follower(feed.events, _place_of_event, state.events)
+        self._is_caught_up = False
+        self._ended: FineTuningJob | None = None
+        self._skipped = 0
+        self._is_woken = False
+        self._sleeper: asyncio.Future[None] | None = None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the job has ended, and only the last look is missing."""
+        return self._ended is not None and not self.is_over
+
+    def wake(self) -> None:
+        """End the pause before the next poll; during a poll, leave out the next pause."""
+        self._is_woken = True
+        if self._sleeper is not None and not self._sleeper.done():
+            self._sleeper.set_result(None)
+
+    async def sleep_until(self, due: float) -> None:
+        """Wait until a time of the event loop, or until the job is woken."""
+        if self._is_woken:
+            return
+        loop = asyncio.get_running_loop()
+        self._sleeper = sleeper = loop.create_future()
+        timer = loop.call_at(due, _end, sleeper)
+        try:
+            await sleeper
+        finally:
+            timer.cancel()
+            self._sleeper = None
+
+    async def look(self) -> Look:
+        """Poll the job once.
+
+        Raises:
+            APIError: A request failed.
+        """
+        is_woken, self._is_woken = self._is_woken, False
+        if self._ended is not None:
+            return await self._last_look(self._ended)
+        sighting = await self._feed.job()
+        job, previous = sighting.job, self.state.status
+        is_first = not self._is_caught_up
+        is_new_status = previous is not None and job.status != previous
+        needs = needs_of(
+            job.status,
+            is_first=is_first,
+            has_changed=is_new_status or is_woken,
+            skipped=self._skipped,
+        )
+        items = await self._items(needs, thorough=is_first)
+        has_ended = job.status in TERMINAL
+        updates: list[Update] = []
+        if previous is not None and is_new_status:
+            updates.append(StatusChanged(job, previous, fine_tuning_job_id=self.job_id))
+        # What was there before the end, or before this watch, comes before the new status.
+        updates = [*items, *updates] if is_first or has_ended else [*updates, *items]
+        if is_first:
+            updates.append(CaughtUp(job, fine_tuning_job_id=self.job_id))
+            self._is_caught_up = True
+        self._skipped = 0 if needs.events else self._skipped + 1
+        if has_ended and is_new_status:
+            self._ended = job
+        elif has_ended:
+            updates.append(Finished(job, fine_tuning_job_id=self.job_id))
+            self.is_over = True
+        return Look(
+            updates,
+            is_first or is_new_status or is_woken or bool(items),
+            sighting.poll_after,
+            job.estimated_finish,
+            job.status,
+        )
+
+    async def _last_look(self, job: FineTuningJob) -> Look:
+        items = await self._items(Needs(checkpoints=True, events=True), thorough=True)
+        self.is_over = True
+        finished = Finished(job, fine_tuning_job_id=self.job_id)
+        return Look([*items, finished], True, None, None, job.status)
+
+    def hand_out(self, update: Update) -> None:
+        """Record that an update is handed out."""
+        match update:
+            case CheckpointCreated(checkpoint):
+                place = self._checkpoints.place_of(checkpoint)
+                self.state.checkpoints.add(digest_of(checkpoint.id), place.time)
+            case EventLogged(event):
+                self.state.events.add(digest_of(event.id), self._events.place_of(event).time)
+            case StatusChanged(job) | CaughtUp(job):
+                self.state.status = job.status
+            case Finished():
+                self.state.finish()
+
+    async def _items(self, needs: Needs, *, thorough: bool) -> list[Update]:
+        """Read the lists, and merge what is new by time."""
+        checkpoints: list[FineTuningJobCheckpoint] = []
+        events: list[FineTuningJobEvent] = []
+        if needs.checkpoints:
+            checkpoints = await self._checkpoints.read(thorough=thorough)
+        if needs.events and self._kind == "updates":
+            events = await self._events.read(thorough=thorough)
+        self._checkpoints.commit()
+        self._events.commit()
+        items: list[CheckpointCreated | EventLogged] = [
+            *(CheckpointCreated(item, fine_tuning_job_id=self.job_id) for item in checkpoints),
+            *(EventLogged(item, fine_tuning_job_id=self.job_id) for item in events),
+        ]
+        if events:
+            # Both lists are in order, and sorting keeps the order of equal items.
+            items.sort(key=_time_of)
+        return list[Update](items)
+
+
+def _end(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
+
+
+def _time_of(item: CheckpointCreated | EventLogged) -> int:
+    record = item.checkpoint if isinstance(item, CheckpointCreated) else item.event
+    return record.created_at
+
+
+def _place_by_time(checkpoint: FineTuningJobCheckpoint) -> Place:
+    return Place(checkpoint.created_at, checkpoint.step_number)
+
+
+def _place_by_step(checkpoint: FineTuningJobCheckpoint) -> Place:
+    return Place(checkpoint.step_number, checkpoint.created_at)
+
+
+def _place_of_event(event: FineTuningJobEvent) -> Place:
+    return Place(event.created_at)
