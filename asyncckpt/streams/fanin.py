@@ -22,13 +22,19 @@ from asyncckpt.counts import RequestCounts
 from asyncckpt.errors import APIError
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.channels import BoundedQueue, QueuePerJob, SharedQueue
-from asyncckpt.streams.failures import Failures, JobFailure, OnError, failure_of
+from asyncckpt.streams.failures import (
+    Failures,
+    JobFailure,
+    OnError,
+    check_on_error,
+    failure_of,
+)
 from asyncckpt.streams.page import Fetch, Page, PageWalk, ignore
 from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource
 from asyncckpt.streams.stream import Reader, Stream
 from asyncckpt.streams.text import safe_text
 
-__all__ = ["FanIn", "Progress"]
+__all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress", "check_on_error"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
 
