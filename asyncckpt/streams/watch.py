@@ -162,6 +162,7 @@ class CheckpointWatch(_WatchBase):
     It can be used like a `Watch`.
     """
 
+    record_type = FineTuningJobCheckpoint
     _KIND = "checkpoints"
 
     def __aiter__(self) -> AsyncGenerator[FineTuningJobCheckpoint, None]:
