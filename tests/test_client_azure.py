@@ -62,6 +62,23 @@ async def test_every_form_of_the_endpoint_lists(
         assert "authorization" not in request.headers
 
 
+@pytest.mark.parametrize("version", [None, "2024-10-21"])
+async def test_every_call_works(version: str | None, sandbox: Sandbox, leaks: None) -> None:
+    job = sandbox.job_ids[0]
+    async with azure_client(sandbox, api_key=sandbox.api_key, api_version=version) as client:
+        jobs = client.fine_tuning.jobs
+        assert [record.id async for record in jobs.list()] == sandbox.job_ids
+        assert (await jobs.retrieve(job)).id == job
+        assert (await jobs.list_events(job)).data
+        steps = [step.step async for step in jobs.step_metrics(job)]
+        assert steps == sorted(set(steps))
+        assert steps
+        best = await jobs.checkpoints.best(job)
+        listed = {record.id async for record in jobs.checkpoints.list_many(jobs.list())}
+    assert {best.checkpoint.id, *served_ids(sandbox, job)} <= listed
+    assert sandbox.stats.answers.keys() == {200}
+
+
 async def test_it_is_configured_by_the_environment(
     sandbox: Sandbox, leaks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
