@@ -435,7 +435,8 @@ TABLE = (
     Row(
         "401",
         "401",
-        "If `api_key` is a callable: asks it for another key, and tries once more with that key",
+        "If `api_key` is a callable, or there is a `token_provider`: asks for another key, and "
+        "tries once more with it",
         AuthenticationError,
         variants=statuses(401),
     ),
