@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
-from cyclopts.validators import Number
+from cyclopts import App, CycloptsError
 
-from asyncckpt.cli.connection import Connection, FinitePositive, finite
+from asyncckpt.cli.arguments import (
+    DEFAULT_CONNECTION,
+    FAILED,
+    AllJobs,
+    AtLeastOne,
+    JobIds,
+    OutputFormat,
+    PageSize,
+    Repeatable,
+    chosen_ids,
+)
+from asyncckpt.cli.commands import plot, sandbox
+from asyncckpt.cli.connection import Connection
 from asyncckpt.cli.inputs import metadata_from, read_ids, time_from
-from asyncckpt.cli.interrupts import run_until_interrupted
 from asyncckpt.cli.output import Format
 from asyncckpt.cli.terminal import AddressError, UsageError, discard, print_error
 
 __all__ = ["run"]
 
-FAILED, MISUSED, PIPE_CLOSED = 1, 2, 141
+MISUSED, PIPE_CLOSED = 2, 141
 
 
 def _version() -> str:
@@ -59,20 +67,8 @@ output has closed the pipe.
     suppress_keyboard_interrupt=False,
 )
 
-DEFAULT_CONNECTION = Connection()
-# To allow "-", this allows everything that looks like an option; `read_ids` rejects the rest.
-JobIds = Parameter(name="JOB_ID", allow_leading_hyphen=True, show_default=False)
-AllJobs = Parameter(name="--all", negative="", show_default=False)
-OutputFormat = Parameter(alias="-f")
-Repeatable = Parameter(negative="", show_default=False)
-AtLeastOne = Parameter(validator=Number(gte=1))
-JobsOfAPlot = Parameter(validator=Number(gte=1, lte=20))
-NotNegative = Parameter(validator=Number(gte=0))
-PageSize = Parameter(validator=Number(gte=1, lte=100))
-# The sandbox keeps all jobs in memory.
-UpTo100000 = Parameter(validator=Number(gte=0, lte=100_000))
-FiniteNotNegative = Parameter(validator=(Number(gte=0), finite))
-Port = Parameter(validator=Number(gte=0, lte=65535))
+app.command(plot.plot_jobs, name="plot", help_epilogue=plot.EXAMPLES)
+app.command(sandbox.serve_sandbox, name="sandbox", help_epilogue=sandbox.EXAMPLES)
 
 
 @app.command(
@@ -115,7 +111,7 @@ def list_checkpoints(
     """
     from asyncckpt.cli.listing import Listing
 
-    ids = _chosen_ids(job_ids, all_jobs, connection)
+    ids = chosen_ids(job_ids, all_jobs, connection)
     if after is not None and (all_jobs or len(ids) > 1):
         raise UsageError("--after is for a single job; pass only one JOB_ID")
     listing = Listing(
@@ -276,7 +272,7 @@ def find_best(
     if mode is not None and metric is None:
         raise UsageError("--mode needs --metric")
     choice = Choice(
-        job_ids=_chosen_ids(job_ids, all_jobs, connection),
+        job_ids=chosen_ids(job_ids, all_jobs, connection),
         all_jobs=all_jobs,
         metric=metric,
         mode=mode,
@@ -286,127 +282,6 @@ def find_best(
     )
     connection.run(choice.write_to_stdout)
     return FAILED if choice.failed else 0
-
-
-@app.command(
-    name="plot",
-    help_epilogue="""\
-Examples:
-  asyncckpt plot --sandbox
-  asyncckpt plot ftjob-abc123 ftjob-def456 --metric valid_loss
-  asyncckpt plot ftjob-abc123 -o curve.svg
-  asyncckpt plot --all --top 1
-""",
-)
-def plot_jobs(
-    job_ids: Annotated[tuple[str, ...], JobIds] = (),
-    /,
-    *,
-    all_jobs: Annotated[bool, AllJobs] = False,
-    metric: str | None = None,
-    mode: Literal["min", "max"] | None = None,
-    top: Annotated[int, JobsOfAPlot] = 10,
-    output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    concurrency: Annotated[int, AtLeastOne] = 10,
-    connection: Connection = DEFAULT_CONNECTION,
-) -> int:
-    """Plot the training curves of jobs, with their checkpoints and the best one.
-
-    Args:
-        job_ids: Jobs to plot; "-" reads ids from stdin, one per line.
-        all_jobs: Plot the best of all jobs of the account.
-        metric: Any metric of the checkpoints. Default: as for asyncckpt best.
-        mode: Whether the lowest or the highest value is the best. Default: the name of the
-            metric tells.
-        top: Jobs to plot, at most 20: those with the best checkpoints.
-        output: Write a .png or .svg file instead; it needs asyncckpt[plots].
-        concurrency: Jobs read at the same time.
-        connection: How to reach the API.
-
-    Returns:
-        The exit code.
-    """
-    from asyncckpt.cli.plot import Plotting
-
-    if mode is not None and metric is None:
-        raise UsageError("--mode needs --metric")
-    plotting = Plotting(
-        job_ids=_chosen_ids(job_ids, all_jobs, connection),
-        all_jobs=all_jobs,
-        metric=metric,
-        mode=mode,
-        top=top,
-        concurrency=concurrency,
-        output=output,
-        verbose=connection.verbose,
-    )
-    plotting.check_output()
-    connection.run(plotting.draw)
-    return FAILED if plotting.failed else 0
-
-
-def _chosen_ids(arguments: Sequence[str], all_jobs: bool, connection: Connection) -> list[str]:
-    if all_jobs and arguments:
-        raise UsageError("--all and JOB_ID cannot be combined")
-    ids = read_ids(arguments)
-    if not ids and not all_jobs and not connection.sandbox:
-        raise UsageError("pass at least one JOB_ID or --all, or try --sandbox")
-    return ids
-
-
-@app.command(
-    name="sandbox",
-    help_epilogue="""\
-Examples:
-  asyncckpt sandbox --port 8765
-  asyncckpt sandbox --latency 0.05 --rate-limit 200 --burst 20
-""",
-)
-def serve_sandbox(
-    *,
-    host: str = "127.0.0.1",
-    port: Annotated[int, Port] = 0,
-    jobs: Annotated[int, UpTo100000] = 12,
-    checkpoints: Annotated[int, NotNegative] = 30,
-    seed: int = 0,
-    latency: Annotated[float, FiniteNotNegative] = 0.0,
-    rate_limit: Annotated[float | None, FinitePositive] = None,
-    burst: Annotated[int | None, AtLeastOne] = None,
-) -> int:
-    """Serve a sandbox of the API with test data until Ctrl-C.
-
-    Args:
-        host: Address to listen on; everyone who can reach it can use the sandbox.
-        port: Port to listen on; 0 selects a free port.
-        jobs: Number of jobs, at most 100000.
-        checkpoints: Number of checkpoints of each job.
-        seed: Seed of the data; the same seed gives the same data.
-        latency: Seconds before each response.
-        rate_limit: Requests per second; more are rejected with 429. Default: no limit.
-        burst: Requests accepted at once after a pause. Default: 10% of --rate-limit, at least 1.
-
-    Returns:
-        The exit code.
-    """
-    from asyncckpt.cli.serving import serve
-    from asyncckpt.testing import Sandbox
-
-    if burst is not None and rate_limit is None:
-        raise UsageError("--burst needs --rate-limit")
-    sandbox = Sandbox(
-        host=host,
-        port=port,
-        jobs=jobs,
-        checkpoints=checkpoints,
-        seed=seed,
-        latency=latency,
-        rate_limit=rate_limit,
-        burst=burst,
-    )
-    # Ctrl-C is the normal way to stop a server, not a failure.
-    with contextlib.suppress(KeyboardInterrupt):
-        run_until_interrupted(lambda: serve(sandbox, host=host, port=port))
-    return 0
 
 
 def run(arguments: Sequence[str]) -> int:

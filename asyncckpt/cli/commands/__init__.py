@@ -1,0 +1,1 @@
+"""Defines one command in each module: its arguments, and the examples in its help."""
