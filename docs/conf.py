@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
     # Type variables, and types that only stand in signatures.
     (
         "py:.*",
-        r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|TokenProvider|AccessToken|ClientOptions|SharedOptions|Jobs|IsClosed|OnError|QueryValue|Record|RequestCounts|_Requested)",
+        r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|TokenProvider|AccessToken|ClientOptions|SharedOptions|Jobs|IsClosed|OnError|QueryValue|Record|RequestCounts|_Requested|Mode|Figure|PathLike)",
     ),
     ("py:.*", r"asyncckpt\.testing\.shapes\.\w+Object"),
     ("py:.*", r"asyncckpt\.errors\._ResponseError|asyncckpt\.streams\.stream\.Stream"),
