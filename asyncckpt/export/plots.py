@@ -48,11 +48,16 @@ class JobPlot:
     best: Point | None
 
 
+def _check_jobs(_plot: object, _field: object, jobs: tuple[JobPlot, ...]) -> None:
+    if not any(job.curves or job.checkpoints for job in jobs):
+        raise ValueError("there is nothing to draw: no job has a curve or a checkpoint")
+
+
 @attrs.frozen
 class Plot:
     """A plot of one or several jobs: text for a terminal, or a file.
 
-    ``str`` is `text` at its default size.
+    ``str`` is `text` at its default size. At least one job has a curve or a checkpoint.
 
     Attributes:
         metric: The metric that the checkpoints are compared by.
@@ -66,7 +71,7 @@ class Plot:
 
     metric: str
     mode: Mode
-    jobs: tuple[JobPlot, ...]
+    jobs: tuple[JobPlot, ...] = attrs.field(validator=_check_jobs)
     best: Ranked | None = None
     without_data: tuple[str, ...] = ()
     left_out: int = 0

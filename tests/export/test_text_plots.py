@@ -142,6 +142,12 @@ def test_the_title_names_the_curves_if_they_are_of_another_metric() -> None:
     assert plot.text().splitlines()[0] == "full_valid_loss of 2 jobs, curves of valid_loss"
 
 
+def test_a_plot_without_points_is_an_error() -> None:
+    for jobs in ((), (JobPlot("ftjob-a", {}, (), None),)):
+        with pytest.raises(ValueError, match="there is nothing to draw"):
+            plot_of(*jobs)
+
+
 def test_str_is_the_text() -> None:
     plot = plot_of(valley("ftjob-a"))
     assert str(plot) == plot.text(width=80, height=24)
