@@ -202,8 +202,16 @@ async def _returned_by(provider: TokenProvider) -> object:
     if inspect.iscoroutinefunction(provider):
         return await provider()
     # It may block: those of azure-identity make requests, or start a program.
-    returned: object = await asyncio.to_thread(provider)
+    returned = await asyncio.to_thread(_called, provider)
     return await returned if inspect.isawaitable(returned) else returned
+
+
+def _called(provider: TokenProvider) -> object:
+    try:
+        return provider()
+    except StopIteration:
+        # A future cannot hold it, and the caller would wait forever.
+        raise RuntimeError("the token provider raised StopIteration") from None
 
 
 def _seconds_to_use(expires_on: object) -> float:

@@ -314,6 +314,14 @@ async def test_a_provider_that_cannot_be_reached_raises_its_own_exception() -> N
         await Credentials(None, token=provider).renew(0)
 
 
+async def test_a_provider_without_another_token_raises_at_once() -> None:
+    tokens = iter(["ey.first"])
+    credentials = Credentials(None, token=lambda: next(tokens))
+    await credentials.renew(0)
+    with pytest.raises(RuntimeError, match="^the token provider raised StopIteration$"):
+        await credentials.renew(1)
+
+
 async def test_a_fixed_token() -> None:
     credentials = Credentials(None, token="ey.fixed", key_header="api-key")
     assert credentials.authorize({}) == {"Authorization": "Bearer ey.fixed"}
