@@ -178,7 +178,8 @@ def azure_credentials(
         raise TypeError(
             f"token_provider must be callable, not {type(token_provider).__name__}; for a "
             "credential of azure-identity, pass get_bearer_token_provider(credential, "
-            "'https://cognitiveservices.azure.com/.default')"
+            "'https://cognitiveservices.azure.com/.default'), or for a project, "
+            "'https://ai.azure.com/.default'"
         )
     token: str | TokenProvider | None = token_provider
     if api_key is None and token is None and not in_headers and is_key_needed:

@@ -116,7 +116,7 @@ class TestURL:
             ("https://portal.azure.com/", "the URL of a web page"),
             (f"{FOUNDRY}/api/projects", "lacks the name of the project"),
             (f"{FOUNDRY}/models/chat/completions", "a path that is not one of Azure OpenAI"),
-            (f"{PROJECT}/other/openai/v1", "a path that is not one of Azure OpenAI"),
+            (f"{PROJECT}/applications/a/protocols/openai/responses", "a path that is not one of"),
             (f"{RESOURCE}/v1", "a path that is not one of Azure OpenAI"),
             (f"{RESOURCE}/openai/v1/fine_tuning/jobs?after=ftjob-1", "endpoint must not have 'aft"),
             ("https://user:password@my-resource.openai.azure.com", "must not contain credentials"),
