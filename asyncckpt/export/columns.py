@@ -7,6 +7,7 @@ text, in the places where the API sends them.
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 
+from asyncckpt.errors import OpenAIError
 from asyncckpt.records.base import Record, as_datetime
 from asyncckpt.records.steps import METRICS
 from asyncckpt.streams.text import safe_text
@@ -23,6 +25,7 @@ __all__ = [
     "CHECKPOINTS",
     "EVENTS",
     "JOBS",
+    "JOB_EVENTS",
     "STEPS",
     "Column",
     "ColumnError",
@@ -45,7 +48,7 @@ _LARGEST: Final = 2**63 - 1
 _SHOWN_OF_A_VALUE: Final = 60
 
 
-class ColumnError(ValueError):
+class ColumnError(OpenAIError, ValueError):
     """A value of a record does not fit its column, for example a time after the year 9999.
 
     Attributes:
@@ -96,14 +99,28 @@ class Column:
         except (TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
             raise self._mismatch(record, error) from None
 
-    def _mismatch(self, record: object, error: Exception) -> ColumnError:
+    def check_json(self, record: object) -> None:
+        """Check that the value of a record can be written as JSON.
+
+        Raises:
+            ColumnError: It cannot.
+        """
+        try:
+            json_text(self.read(record))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._mismatch(record, error, "values that JSON can hold") from None
+
+    def _mismatch(
+        self, record: object, error: Exception, expected: str | None = None
+    ) -> ColumnError:
         try:
             shown = ascii(self.read(record))
         except RecursionError:
             shown = str(error)
         if len(shown) > _SHOWN_OF_A_VALUE:
             shown = f"{shown[:_SHOWN_OF_A_VALUE]}..."
-        message = f"{self.name} of {_described(record)}: expected {self.expected}, got {shown}"
+        place = f"{self.name} of {_described(record)}"
+        message = f"{place}: expected {expected or self.expected}, got {shown}"
         return ColumnError(message, self.name, record)
 
 
@@ -120,12 +137,23 @@ class Schema:
     """The columns of a class of records.
 
     Attributes:
-        record_name: The name of the class.
+        path: The module and name of the class.
         columns: The columns, in order.
     """
 
-    record_name: str
+    path: str
     columns: tuple[Column, ...]
+
+    @property
+    def record_name(self) -> str:
+        """The name of the class."""
+        return self.path.rpartition(".")[2]
+
+    def record_type(self) -> type[Record]:
+        """Import the class, and return it."""
+        module, _, name = self.path.rpartition(".")
+        record_type: type[Record] = getattr(importlib.import_module(module), name)
+        return record_type
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -142,7 +170,7 @@ class Schema:
             raise ValueError(f"name at least one field: {', '.join(self.names)}")
         if len(set(names)) < len(names):
             raise ValueError(f"a field is named twice: {', '.join(names)}")
-        return Schema(self.record_name, tuple(map(self.column, names)))
+        return Schema(self.path, tuple(map(self.column, names)))
 
     def column(self, name: str) -> Column:
         """Return a column.
@@ -240,7 +268,7 @@ def _unknown_fields_of_checkpoint(checkpoint: Any) -> object:
 
 
 CHECKPOINTS: Final = Schema(
-    "FineTuningJobCheckpoint",
+    "asyncckpt.records.checkpoints.FineTuningJobCheckpoint",
     (
         _text("id"),
         _text("fine_tuning_job_id"),
@@ -255,7 +283,7 @@ CHECKPOINTS: Final = Schema(
 )
 
 STEPS: Final = Schema(
-    "StepMetrics",
+    "asyncckpt.records.steps.StepMetrics",
     (
         _integer("step"),
         *(_number(name) for name in METRICS),
@@ -265,7 +293,7 @@ STEPS: Final = Schema(
 )
 
 EVENTS: Final = Schema(
-    "FineTuningJobEvent",
+    "asyncckpt.records.events.FineTuningJobEvent",
     (
         _text("id"),
         _time("created_at", "created"),
@@ -278,8 +306,13 @@ EVENTS: Final = Schema(
     ),
 )
 
+JOB_EVENTS: Final = Schema(
+    "asyncckpt.records.events.JobEvent",
+    (EVENTS.columns[0], _text("fine_tuning_job_id"), *EVENTS.columns[1:]),
+)
+
 JOBS: Final = Schema(
-    "FineTuningJob",
+    "asyncckpt.records.jobs.FineTuningJob",
     (
         _text("id"),
         _text("status"),
@@ -305,12 +338,7 @@ JOBS: Final = Schema(
 )
 
 # By name, because importing the class of jobs is slow, and not every program has jobs.
-_SCHEMAS: Final = {
-    "asyncckpt.records.checkpoints.FineTuningJobCheckpoint": CHECKPOINTS,
-    "asyncckpt.records.steps.StepMetrics": STEPS,
-    "asyncckpt.records.events.FineTuningJobEvent": EVENTS,
-    "asyncckpt.records.jobs.FineTuningJob": JOBS,
-}
+_SCHEMAS: Final = {schema.path: schema for schema in (CHECKPOINTS, STEPS, EVENTS, JOB_EVENTS, JOBS)}
 
 
 def schema_of(record_type: type) -> Schema:
@@ -331,7 +359,8 @@ def to_row(record: Record) -> dict[str, Value]:
     """Return the values of a record by the names of the columns.
 
     Args:
-        record: A `FineTuningJobCheckpoint`, `FineTuningJobEvent`, `FineTuningJob` or `StepMetrics`.
+        record: A `FineTuningJobCheckpoint`, `FineTuningJobEvent`, `JobEvent`, `FineTuningJob` or
+            `StepMetrics`.
 
     Returns:
         The row. Times are aware datetimes in UTC, metrics are floats, and nested fields and

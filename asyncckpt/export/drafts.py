@@ -46,7 +46,11 @@ class Draft:
         """
         if self._target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._target))
-        self._file = self._path.open("xb")
+        try:
+            self._file = self._path.open("xb")
+        except OSError as error:
+            # The caller does not know the temporary file.
+            raise OSError(error.errno, error.strerror, str(self._target)) from None
 
     def commit(self) -> None:
         """Write everything to the disk, and replace the target.

@@ -15,7 +15,7 @@ from asyncckpt.export.batches import BATCH_SIZE, Records, Source, in_thread
 from asyncckpt.export.columns import Schema
 from asyncckpt.export.drafts import Draft
 from asyncckpt.export.extras import check_extra
-from asyncckpt.export.texts import csv_line, json_line
+from asyncckpt.export.texts import csv_line, json_object
 from asyncckpt.records.base import Record
 
 __all__ = ["check_target", "write"]
@@ -39,7 +39,7 @@ class _JSONLines:
         self._schema = schema
 
     def write(self, records: Sequence[Record]) -> None:
-        lines = (json_line(record, self._schema) for record in records)
+        lines = (json_object(record, self._schema) + "\n" for record in records)
         self._file.write("".join(lines).encode())
 
     def close(self) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from asyncckpt.export.columns import Schema, Value, json_text
+from asyncckpt.export.columns import Schema, Value, json_text, schema_of
 
-__all__ = ["csv_line", "json_line"]
+__all__ = ["csv_line", "json_object"]
 
 # Quoting an empty text tells it apart from a value that is missing.
 _IS_PLAIN: Final = re.compile(r'[^,"\r\n]+')
@@ -35,8 +35,8 @@ def _csv_field(value: Value) -> str:
     return repr(value)
 
 
-def json_line(record: object, schema: Schema | None = None) -> str:
-    """Return a JSON object on one line, which ends with a line feed.
+def json_object(record: object, schema: Schema | None = None) -> str:
+    """Return a JSON object on one line, without a line feed.
 
     Args:
         record: The record.
@@ -44,8 +44,14 @@ def json_line(record: object, schema: Schema | None = None) -> str:
             for the object that the API sends.
 
     Raises:
-        ColumnError: A field has no JSON.
+        ColumnError: A field has a value that JSON cannot hold.
     """
-    if schema is None:
-        return json_text(record) + "\n"
-    return json_text({column.name: column.read(record) for column in schema.columns}) + "\n"
+    shown: object = record
+    if schema is not None:
+        shown = {column.name: column.read(record) for column in schema.columns}
+    try:
+        return json_text(shown)
+    except (TypeError, ValueError, RecursionError):
+        for column in (schema or schema_of(type(record))).columns:
+            column.check_json(record)
+        raise

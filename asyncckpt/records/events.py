@@ -12,7 +12,7 @@ import attrs
 
 from asyncckpt.records.base import Extra, Record, as_datetime, extra_field
 
-__all__ = ["FineTuningJobEvent"]
+__all__ = ["FineTuningJobEvent", "JobEvent"]
 
 
 @attrs.frozen
@@ -45,6 +45,27 @@ class FineTuningJobEvent(Record):
     def created(self) -> datetime:
         """`created_at` as an aware datetime in UTC."""
         return as_datetime(self.created_at)
+
+
+@attrs.frozen
+class JobEvent(FineTuningJobEvent):
+    """An event with the id of its job, which the API leaves out; for the events of many jobs.
+
+    Attributes:
+        fine_tuning_job_id: The id of the job.
+    """
+
+    fine_tuning_job_id: str = attrs.field(kw_only=True)
+
+    @classmethod
+    def of(cls, job_id: str, event: FineTuningJobEvent) -> JobEvent:
+        """Return an event with the id of its job.
+
+        Args:
+            job_id: The id of the job.
+            event: The event.
+        """
+        return cls(**attrs.asdict(event, recurse=False), fine_tuning_job_id=job_id)
 
 
 @attrs.frozen

@@ -18,8 +18,18 @@ from asyncckpt import (
     StepMetrics,
     export,
 )
-from asyncckpt.export.columns import CHECKPOINTS, EVENTS, JOBS, STEPS, Schema, json_text, schema_of
+from asyncckpt.export.columns import (
+    CHECKPOINTS,
+    EVENTS,
+    JOB_EVENTS,
+    JOBS,
+    STEPS,
+    Schema,
+    json_text,
+    schema_of,
+)
 from asyncckpt.records.base import Extra
+from asyncckpt.records.events import JobEvent
 
 from support.records import checkpoint
 from support.rows import lists_of_rows, parsed, same_rows
@@ -31,6 +41,7 @@ from support.strategies import thorough
     [
         (FineTuningJobCheckpoint, CHECKPOINTS),
         (FineTuningJobEvent, EVENTS),
+        (JobEvent, JOB_EVENTS),
         (FineTuningJob, JOBS),
         (StepMetrics, STEPS),
     ],
@@ -44,6 +55,7 @@ def test_every_field_of_a_record_is_a_column(record_type: type, schema: Schema) 
     assert schema.names[-1] == "extra"
     assert schema_of(record_type) is schema
     assert schema.record_name == record_type.__name__
+    assert schema.record_type() is record_type
 
 
 def test_the_metrics_of_a_checkpoint_and_of_a_step_are_in_the_same_order() -> None:

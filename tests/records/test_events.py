@@ -7,6 +7,7 @@ import pytest
 
 from asyncckpt import FineTuningJobEvent, converter
 from asyncckpt.records.codec import Decoder, MismatchError
+from asyncckpt.records.events import JobEvent
 
 EVENT = {
     "object": "fine_tuning.job.event",
@@ -41,3 +42,12 @@ def test_data_is_an_object(data: object) -> None:
     content = json.dumps({**EVENT, "data": data}).encode()
     with pytest.raises(MismatchError, match="object"):
         Decoder(FineTuningJobEvent).decode(content)
+
+
+def test_an_event_with_the_id_of_its_job_has_everything_else_too() -> None:
+    event = converter.structure({**EVENT, "unknown": 1}, FineTuningJobEvent)
+    with_job = JobEvent.of("ftjob-a", event)
+    assert isinstance(with_job, FineTuningJobEvent)
+    sent = converter.unstructure(event)
+    assert converter.unstructure(with_job) == {**sent, "fine_tuning_job_id": "ftjob-a"}
+    assert converter.structure(converter.unstructure(with_job), JobEvent) == with_job
