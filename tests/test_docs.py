@@ -148,8 +148,9 @@ def commands_of(text: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def commands(tmp_path: Path) -> dict[str, str]:
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """An environment in which `asyncckpt` is the command of the tree under test."""
+    monkeypatch.chdir(tmp_path)
     script = tmp_path / "asyncckpt"
     script.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n', "utf-8")
     script.chmod(0o755)

@@ -10,19 +10,20 @@ from cyclopts import App, CycloptsError
 
 from asyncckpt.cli.arguments import (
     DEFAULT_CONNECTION,
+    DEFAULT_DESTINATION,
     FAILED,
     AllJobs,
     AtLeastOne,
     JobIds,
-    OutputFormat,
+    MaxRecords,
     PageSize,
     Repeatable,
     chosen_ids,
 )
 from asyncckpt.cli.commands import plot, sandbox
 from asyncckpt.cli.connection import Connection
+from asyncckpt.cli.destination import Destination
 from asyncckpt.cli.inputs import metadata_from, read_ids, time_from
-from asyncckpt.cli.output import Format
 from asyncckpt.cli.terminal import AddressError, UsageError, discard, print_error
 
 __all__ = ["run"]
@@ -77,9 +78,9 @@ app.command(sandbox.serve_sandbox, name="sandbox", help_epilogue=sandbox.EXAMPLE
 Examples:
   asyncckpt list --sandbox
   asyncckpt list ftjob-abc123 --max-records 5
-  asyncckpt list ftjob-abc123 ftjob-def456 --format csv > checkpoints.csv
+  asyncckpt list ftjob-abc123 ftjob-def456 --output checkpoints.csv
   asyncckpt list - --format jsonl < job-ids.txt
-  asyncckpt list --all --max-records 1
+  asyncckpt list --all --max-records 1 --sort full_valid_loss
 """,
 )
 def list_checkpoints(
@@ -87,11 +88,11 @@ def list_checkpoints(
     /,
     *,
     all_jobs: Annotated[bool, AllJobs] = False,
-    format: Annotated[Format | None, OutputFormat] = None,  # noqa: A002 - the option's name
     limit: Annotated[int | None, PageSize] = None,
-    max_records: Annotated[int | None, AtLeastOne] = None,
+    max_records: Annotated[int | None, MaxRecords] = None,
     after: str | None = None,
     concurrency: Annotated[int, AtLeastOne] = 10,
+    destination: Destination = DEFAULT_DESTINATION,
     connection: Connection = DEFAULT_CONNECTION,
 ) -> int:
     """List the checkpoints of jobs, newest first.
@@ -99,11 +100,11 @@ def list_checkpoints(
     Args:
         job_ids: Jobs, printed in this order; "-" reads ids from stdin, one per line.
         all_jobs: List all jobs of the account, newest first.
-        format: Default: table on a terminal, jsonl in a pipe or file.
         limit: Records per page, 1 to 100. Default: 100, or less if the server requires it.
         max_records: Maximum number of records of each job.
         after: Continue after this checkpoint id; for one job only.
         concurrency: Jobs listed at the same time.
+        destination: Where and how to write.
         connection: How to reach the API.
 
     Returns:
@@ -117,14 +118,14 @@ def list_checkpoints(
     listing = Listing(
         job_ids=ids,
         all_jobs=all_jobs,
-        format=format,
+        destination=destination,
         limit=limit,
         max_records=max_records,
         after=after,
         concurrency=concurrency,
         verbose=connection.verbose,
     )
-    connection.run(listing.write_to_stdout)
+    connection.run(listing.write_records)
     return FAILED if listing.failed else 0
 
 
@@ -134,7 +135,7 @@ def list_checkpoints(
 Examples:
   asyncckpt jobs --sandbox
   asyncckpt jobs --status succeeded --since 7d
-  asyncckpt jobs --metadata team=search --format csv > jobs.csv
+  asyncckpt jobs --metadata team=search --output jobs.parquet
 """,
 )
 def list_jobs(
@@ -142,9 +143,9 @@ def list_jobs(
     status: Annotated[tuple[str, ...], Repeatable] = (),
     since: str | None = None,
     metadata: Annotated[tuple[str, ...], Repeatable] = (),
-    format: Annotated[Format | None, OutputFormat] = None,  # noqa: A002 - the option's name
     limit: Annotated[int | None, PageSize] = None,
-    max_records: Annotated[int | None, AtLeastOne] = None,
+    max_records: Annotated[int | None, MaxRecords] = None,
+    destination: Destination = DEFAULT_DESTINATION,
     connection: Connection = DEFAULT_CONNECTION,
 ) -> int:
     """List the jobs of the account, newest first.
@@ -153,9 +154,9 @@ def list_jobs(
         status: Only jobs with this status, such as succeeded; may be repeated.
         since: Only jobs created since then: a date or time in UTC, or 7d, 12h, 30m ago.
         metadata: Only jobs with this KEY=VALUE; may be repeated.
-        format: Default: table on a terminal, jsonl in a pipe or file.
         limit: Jobs per page, 1 to 100. Default: 100, or less if the server requires it.
         max_records: Maximum number of jobs.
+        destination: Where and how to write.
         connection: How to reach the API.
 
     Returns:
@@ -167,12 +168,12 @@ def list_jobs(
         statuses=status,
         since=None if since is None else time_from(since),
         metadata=metadata_from(metadata),
-        format=format,
+        destination=destination,
         limit=limit,
         max_records=max_records,
         verbose=connection.verbose,
     )
-    connection.run(listing.write_to_stdout)
+    connection.run(listing.write_records)
     return 0
 
 
@@ -192,9 +193,9 @@ def list_events(
     *,
     level: Annotated[tuple[str, ...], Repeatable] = (),
     type: Annotated[tuple[str, ...], Repeatable] = (),  # noqa: A002 - the option's name
-    format: Annotated[Format | None, OutputFormat] = None,  # noqa: A002 - the option's name
     limit: Annotated[int | None, PageSize] = None,
-    max_records: Annotated[int | None, AtLeastOne] = None,
+    max_records: Annotated[int | None, MaxRecords] = None,
+    destination: Destination = DEFAULT_DESTINATION,
     connection: Connection = DEFAULT_CONNECTION,
 ) -> int:
     """List the events of jobs, newest first.
@@ -203,9 +204,9 @@ def list_events(
         job_ids: Jobs, printed in this order; "-" reads ids from stdin, one per line.
         level: Only events of this level: info, warn or error; may be repeated.
         type: Only events of this type: message or metrics; may be repeated.
-        format: Default: table on a terminal, jsonl in a pipe or file.
         limit: Events per page, 1 to 100. Default: 100, or less if the server requires it.
         max_records: Maximum number of events of each job.
+        destination: Where and how to write.
         connection: How to reach the API.
 
     Returns:
@@ -220,12 +221,12 @@ def list_events(
         job_ids=ids,
         levels=level,
         types=type,
-        format=format,
+        destination=destination,
         limit=limit,
         max_records=max_records,
         verbose=connection.verbose,
     )
-    connection.run(listing.write_to_stdout)
+    connection.run(listing.write_records)
     return FAILED if listing.failed else 0
 
 
@@ -314,7 +315,8 @@ def run(arguments: Sequence[str]) -> int:
         # rich, which prints the help, raises this if the reader has closed the pipe.
         return PIPE_CLOSED
     except OSError as error:
-        print_error(OSError(f"cannot write the output: {error.strerror or error}"))
+        target = error.filename or "the output"
+        print_error(OSError(f"cannot write {target}: {error.strerror or error}"))
         _discard_unwritten()
         return FAILED
     return code or 0

@@ -9,17 +9,19 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from asyncckpt.cli.connection import Connection, FinitePositive, finite
+from asyncckpt.cli.destination import Destination
 from asyncckpt.cli.inputs import read_ids
 from asyncckpt.cli.terminal import UsageError
 
 __all__ = [
     "DEFAULT_CONNECTION",
+    "DEFAULT_DESTINATION",
     "FAILED",
     "AllJobs",
     "AtLeastOne",
     "FinitePositive",
     "JobIds",
-    "OutputFormat",
+    "MaxRecords",
     "PageSize",
     "Repeatable",
     "chosen_ids",
@@ -29,12 +31,13 @@ __all__ = [
 FAILED: Final = 1
 
 DEFAULT_CONNECTION = Connection()
+DEFAULT_DESTINATION = Destination()
 # To allow "-", this allows everything that looks like an option; `read_ids` rejects the rest.
 JobIds = Parameter(name="JOB_ID", allow_leading_hyphen=True, show_default=False)
 AllJobs = Parameter(name="--all", negative="", show_default=False)
-OutputFormat = Parameter(alias="-f")
 Repeatable = Parameter(negative="", show_default=False)
 AtLeastOne = Parameter(validator=Number(gte=1))
+MaxRecords = Parameter(alias="--max-items", validator=Number(gte=1))
 PageSize = Parameter(validator=Number(gte=1, lte=100))
 
 

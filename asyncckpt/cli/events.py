@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import attrs
 
-from asyncckpt.cli.layouts import EVENTS, JobEvent
-from asyncckpt.cli.output import Format, writer_for
+from asyncckpt.cli.destination import Destination
+from asyncckpt.cli.layouts import EVENTS
 from asyncckpt.cli.terminal import UsageError, print_to_stderr
 from asyncckpt.cli.writing import ToleratedFailures, examples_of, status_line, write_all
 from asyncckpt.errors import APIError
+from asyncckpt.records.events import JobEvent
 from asyncckpt.streams.fanin import JobFailure
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class EventListing:
         job_ids: The ids of the jobs.
         levels: Only events of one of these; empty for all.
         types: Only events of one of these; empty for all.
-        format: The output format; None for a table on a terminal and JSON lines elsewhere.
+        destination: Where and how to write them.
         limit: The number of events per page; None for the client's default.
         max_records: The maximum number of events of each job; None for all.
         verbose: Whether to write the log to standard error.
@@ -41,14 +41,14 @@ class EventListing:
     job_ids: Sequence[str]
     levels: Collection[str]
     types: Collection[str]
-    format: Format | None
+    destination: Destination
     limit: int | None
     max_records: int | None
     verbose: bool = False
     failed: int = attrs.field(init=False, default=0)
 
-    async def write_to_stdout(self, client: AsyncClient, sandbox: Sandbox | None) -> None:
-        """List the events, and write them to standard output, one job after the other.
+    async def write_records(self, client: AsyncClient, sandbox: Sandbox | None) -> None:
+        """List the events, and write them, one job after the other.
 
         If one of several jobs fails, this writes the error to standard error, and continues with
         the other jobs.
@@ -62,7 +62,7 @@ class EventListing:
             UsageError: An argument is invalid.
             APIError: The events of the only job cannot be listed, or the server rejects the API
                 key.
-            OSError: Writing to standard output failed.
+            OSError: Writing failed.
         """
         if sandbox is None or self.job_ids:
             await self._write(client)
@@ -76,13 +76,13 @@ class EventListing:
         )
 
     async def _write(self, client: AsyncClient) -> None:
+        plan = self.destination.plan(EVENTS)
         line = status_line("event")
         failures = ToleratedFailures(line)
         pagers = self._pagers(client)
         try:
             async with aclosing(self._events(pagers, failures)) as events:
-                writer = writer_for(self.format, sys.stdout, EVENTS)
-                await write_all(events, writer, line, verbose=self.verbose)
+                await write_all(events, plan, line, verbose=self.verbose)
         finally:
             self.failed = failures.count
 
@@ -106,7 +106,7 @@ class EventListing:
             try:
                 async with aclosing(self._chosen(pager)) as events:
                     async for event in events:
-                        yield JobEvent(job_id, event)
+                        yield JobEvent.of(job_id, event)
             except APIError as error:
                 if len(pagers) == 1:
                     raise

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import attrs
 
+from asyncckpt.cli.destination import Destination
 from asyncckpt.cli.layouts import JOBS
-from asyncckpt.cli.output import Format, writer_for
 from asyncckpt.cli.terminal import UsageError
 from asyncckpt.cli.writing import status_line, write_all
 
@@ -29,7 +28,7 @@ class JobListing:
         statuses: Only jobs with one of these; empty for all.
         since: Only jobs that were created then or later, in Unix time; None for all.
         metadata: Only jobs with these keys and values.
-        format: The output format; None for a table on a terminal and JSON lines elsewhere.
+        destination: Where and how to write them.
         limit: The number of jobs per page; None for the client's default.
         max_records: The maximum number of jobs; None for all.
         verbose: Whether to write the log to standard error.
@@ -38,13 +37,13 @@ class JobListing:
     statuses: Collection[str]
     since: float | None
     metadata: Mapping[str, str]
-    format: Format | None
+    destination: Destination
     limit: int | None
     max_records: int | None
     verbose: bool = False
 
-    async def write_to_stdout(self, client: AsyncClient, sandbox: Sandbox | None) -> None:
-        """List the jobs, and write them to standard output in the order of the server.
+    async def write_records(self, client: AsyncClient, sandbox: Sandbox | None) -> None:
+        """List the jobs, and write them in the order of the server, unless they are to be sorted.
 
         Args:
             client: The client to list with.
@@ -53,11 +52,11 @@ class JobListing:
         Raises:
             UsageError: An argument is invalid.
             APIError: The jobs cannot be listed.
-            OSError: Writing to standard output failed.
+            OSError: Writing failed.
         """
+        plan = self.destination.plan(JOBS)
         async with aclosing(self._chosen(self._pager(client))) as jobs:
-            writer = writer_for(self.format, sys.stdout, JOBS)
-            await write_all(jobs, writer, status_line("job"), verbose=self.verbose)
+            await write_all(jobs, plan, status_line("job"), verbose=self.verbose)
 
     def _pager(self, client: AsyncClient) -> Pager[FineTuningJob]:
         # The server cannot filter by status or time, so it must not count the jobs then.

@@ -2,146 +2,174 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
-from asyncckpt.cli.output import Column, Layout, shown_time
+from asyncckpt.cli.output import Column, shown_time
 from asyncckpt.cli.terminal import printable
+from asyncckpt.export import columns as schemas
+from asyncckpt.export.columns import Kind, Schema
+from asyncckpt.records.base import Record
 
 if TYPE_CHECKING:
-    from asyncckpt import FineTuningJob, FineTuningJobCheckpoint, FineTuningJobEvent
+    from asyncckpt import FineTuningJob, FineTuningJobCheckpoint
+    from asyncckpt.records.events import JobEvent
 
-__all__ = ["CHECKPOINTS", "EVENTS", "JOBS", "JobEvent"]
+__all__ = ["CHECKPOINTS", "EVENTS", "JOBS", "Layout"]
 
-_METRICS: Final = (
-    "train_loss",
-    "train_mean_token_accuracy",
-    "valid_loss",
-    "valid_mean_token_accuracy",
-    "full_valid_loss",
-    "full_valid_mean_token_accuracy",
-)
-_CHECKPOINT_FIELDS: Final = (
-    "id",
-    "fine_tuning_job_id",
-    "step_number",
-    "created_at",
-    "fine_tuned_model_checkpoint",
-)
-_JOB_FIELDS: Final = (
-    "id",
-    "status",
-    "model",
-    "created_at",
-    "finished_at",
-    "fine_tuned_model",
-    "trained_tokens",
-)
+RecordT = TypeVar("RecordT", bound=Record)
 
 
-_EVENT_FIELDS: Final = ("id", "created_at", "level", "type", "message")
+@attrs.frozen(kw_only=True)
+class Layout(Generic[RecordT]):
+    """What the formats show of a kind of record.
+
+    Attributes:
+        schema: All fields, in the order of CSV.
+        columns: The columns of a table by the fields that they show, in the order of importance: a
+            narrow terminal shows only the first ones.
+        heading: The field that is the line above a table; another value begins another table. None
+            for a single table without such a line.
+        is_selection: Whether the user has chosen the fields.
+    """
+
+    schema: Schema
+    columns: Mapping[str, Column[RecordT]]
+    heading: str | None = None
+    is_selection: bool = False
+
+    @property
+    def heading_of(self) -> Callable[[RecordT], str] | None:
+        """Returns the line above the table of a record; None for a table without one."""
+        return None if self.heading is None else self.schema.column(self.heading).read
+
+    @property
+    def schema_of_json(self) -> Schema | None:
+        """The fields in JSON; None for the record as the API sends it."""
+        return self.schema if self.is_selection else None
+
+    def select(self, names: Sequence[str]) -> Layout[RecordT]:
+        """Return a layout with the fields that the user has chosen, in one table.
+
+        Raises:
+            ValueError: A name is not that of a field, or there twice.
+        """
+        schema = self.schema.select(names)
+        columns = {name: self._column(name) for name in schema.names}
+        return Layout(schema=schema, columns=columns, is_selection=True)
+
+    def in_order(self, records: Iterable[RecordT], name: str) -> Layout[RecordT]:
+        """Return a layout for records that are sorted by a field.
+
+        It has the field next to the first column. If the records belong under different headings,
+        these become a column, for there would be a table for almost every record.
+        """
+        if self.is_selection:
+            return self
+        heading = None
+        if self.heading_of is not None and len(set(map(self.heading_of, records))) > 1:
+            heading = self.heading
+        first, *others = self.columns
+        names = [first, name, *([] if heading is None else [heading]), *others]
+        columns = {name: self._column(name) for name in dict.fromkeys(names)}
+        return attrs.evolve(self, columns=columns, heading=None if heading else self.heading)
+
+    def _column(self, name: str) -> Column[RecordT]:
+        if name in self.columns:
+            return self.columns[name]
+        column = self.schema.column(name)
+        title = "JOB" if name == "fine_tuning_job_id" else name.upper().replace("_", " ")
+        return _column(column, title, _WIDTHS[column.kind])
 
 
-@attrs.frozen
-class JobEvent:
-    """An event with the id of its job, which the API leaves out."""
-
-    fine_tuning_job_id: str
-    event: FineTuningJobEvent
-
-
-def _metric(title: str, name: str) -> Column[FineTuningJobCheckpoint]:
-    def cell(checkpoint: FineTuningJobCheckpoint) -> str:
-        value: float | None = getattr(checkpoint.metrics, name)
-        return "-" if value is None else f"{value:.4f}"
-
-    return Column(title, len(title), cell, right=True)
+_WIDTHS: Final[Mapping[Kind, int]] = {
+    "text": 30,
+    "integer": 6,
+    "number": 8,
+    "time": 16,
+    "json": 20,
+}
 
 
-def _text(name: str) -> Callable[[object], str]:
-    def cell(record: object) -> str:
-        value: str | None = getattr(record, name)
-        return "-" if value is None else printable(value)
+def _column(column: schemas.Column, title: str, width: int) -> Column[Any]:
+    right = column.kind in ("integer", "number")
+    return Column(title, max(len(title), width), _cell_of(column), right=right)
+
+
+def _cell_of(column: schemas.Column) -> Callable[[Any], str]:
+    def cell(record: Any) -> str:
+        value = column.read(record)
+        if value is None:
+            return "-"
+        if column.kind == "number":
+            return f"{value:.4f}"
+        if column.kind == "time":
+            return shown_time(value)
+        return printable(schemas.json_text(value) if column.kind == "json" else str(value))
 
     return cell
 
 
-def _checkpoint_values(checkpoint: FineTuningJobCheckpoint) -> list[object]:
-    fields = [getattr(checkpoint, name) for name in _CHECKPOINT_FIELDS]
-    return fields + [getattr(checkpoint.metrics, name) for name in _METRICS]
-
-
-def _job_values(job: FineTuningJob) -> list[object]:
-    return [getattr(job, name) for name in _JOB_FIELDS]
-
-
-def _event_time(record: JobEvent) -> str:
-    return shown_time(record.event.created_at, seconds=True)
-
-
-def _message(record: JobEvent) -> str:
-    event = record.event
-    return printable(event.message if event.level == "info" else f"{event.level}: {event.message}")
-
-
-def _event_values(record: JobEvent) -> list[object]:
-    fields = [getattr(record.event, name) for name in _EVENT_FIELDS]
-    data = record.event.data
-    return [record.fine_tuning_job_id, *fields, json.dumps(data) if data else None]
-
-
-def _event_json(record: JobEvent) -> object:
-    from asyncckpt import converter
-
+def _columns(schema: Schema, titles: Mapping[str, tuple[str, int]]) -> dict[str, Column[Any]]:
+    """Return the columns of a table from their titles and widths."""
     return {
-        "fine_tuning_job_id": record.fine_tuning_job_id,
-        **converter.unstructure(record.event),
+        name: _column(schema.column(name), title, width) for name, (title, width) in titles.items()
     }
 
 
 CHECKPOINTS: Final[Layout[FineTuningJobCheckpoint]] = Layout(
-    columns=(
-        Column("CHECKPOINT", 31, _text("id")),
-        Column("STEP", 6, lambda checkpoint: str(checkpoint.step_number), right=True),
-        _metric("TRAIN LOSS", "train_loss"),
-        _metric("VALID LOSS", "valid_loss"),
-        _metric("FULL VALID", "full_valid_loss"),
-        Column("CREATED (UTC)", 16, lambda checkpoint: shown_time(checkpoint.created_at)),
-        _metric("TRAIN ACC", "train_mean_token_accuracy"),
-        _metric("VALID ACC", "valid_mean_token_accuracy"),
-        _metric("FULL ACC", "full_valid_mean_token_accuracy"),
-        Column("MODEL", 64, _text("fine_tuned_model_checkpoint")),
+    schema=schemas.CHECKPOINTS,
+    columns=_columns(
+        schemas.CHECKPOINTS,
+        {
+            "id": ("CHECKPOINT", 31),
+            "step_number": ("STEP", 6),
+            "train_loss": ("TRAIN LOSS", 10),
+            "valid_loss": ("VALID LOSS", 10),
+            "full_valid_loss": ("FULL VALID", 10),
+            "created_at": ("CREATED (UTC)", 16),
+            "train_mean_token_accuracy": ("TRAIN ACC", 9),
+            "valid_mean_token_accuracy": ("VALID ACC", 9),
+            "full_valid_mean_token_accuracy": ("FULL ACC", 8),
+            "fine_tuned_model_checkpoint": ("MODEL", 64),
+        },
     ),
-    heading=lambda checkpoint: checkpoint.fine_tuning_job_id,
-    fields=_CHECKPOINT_FIELDS + _METRICS,
-    values=_checkpoint_values,
+    heading="fine_tuning_job_id",
 )
 """A table for each job, under the id of the job."""
 
 JOBS: Final[Layout[FineTuningJob]] = Layout(
-    columns=(
-        Column("JOB", 30, _text("id")),
-        Column("STATUS", 16, _text("status")),
-        Column("MODEL", 23, _text("model")),
-        Column("CREATED (UTC)", 16, lambda job: shown_time(job.created_at)),
-        Column("FINE-TUNED MODEL", 64, _text("fine_tuned_model")),
+    schema=schemas.JOBS,
+    columns=_columns(
+        schemas.JOBS,
+        {
+            "id": ("JOB", 30),
+            "status": ("STATUS", 16),
+            "model": ("MODEL", 23),
+            "created_at": ("CREATED (UTC)", 16),
+            "fine_tuned_model": ("FINE-TUNED MODEL", 64),
+        },
     ),
-    fields=_JOB_FIELDS,
-    values=_job_values,
 )
 """One table."""
 
+
+def _event_time(event: JobEvent) -> str:
+    return shown_time(event.created_at, seconds=True)
+
+
+def _message(event: JobEvent) -> str:
+    return printable(event.message if event.level == "info" else f"{event.level}: {event.message}")
+
+
 EVENTS: Final[Layout[JobEvent]] = Layout(
-    columns=(
-        Column("CREATED (UTC)", 19, _event_time),
-        Column("MESSAGE", 19, _message, wraps=True),
-    ),
-    heading=lambda record: record.fine_tuning_job_id,
-    fields=("fine_tuning_job_id", *_EVENT_FIELDS, "data"),
-    values=_event_values,
-    json=_event_json,
+    schema=schemas.JOB_EVENTS,
+    columns={
+        "created_at": Column("CREATED (UTC)", 19, _event_time),
+        "message": Column("MESSAGE", 19, _message, wraps=True),
+    },
+    heading="fine_tuning_job_id",
 )
 """A table for each job, under the id of the job."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
+from asyncckpt.cli.destination import Destination
 from asyncckpt.cli.layouts import CHECKPOINTS
-from asyncckpt.cli.output import Format, writer_for
 from asyncckpt.cli.terminal import UsageError, print_to_stderr
 from asyncckpt.cli.writing import ToleratedFailures, examples_of, status_line, write_all
 from asyncckpt.client import AsyncClient
@@ -30,7 +29,7 @@ class Listing:
     Args:
         job_ids: The ids of the jobs.
         all_jobs: List every job of the account instead.
-        format: The output format; None for a table on a terminal and JSON lines elsewhere.
+        destination: Where and how to write them.
         limit: The number of records per page; None for the client's default.
         max_records: The maximum number of records of each job; None for all.
         after: The checkpoint to continue after, for a single job; None for the beginning.
@@ -41,7 +40,7 @@ class Listing:
 
     job_ids: Sequence[str]
     all_jobs: bool = False
-    format: Format | None
+    destination: Destination
     limit: int | None
     max_records: int | None
     after: str | None
@@ -49,8 +48,8 @@ class Listing:
     verbose: bool = False
     failed: int = attrs.field(init=False, default=0)
 
-    async def write_to_stdout(self, client: AsyncClient, sandbox: Sandbox | None) -> None:
-        """List the checkpoints, and write them to standard output, one job after the other.
+    async def write_records(self, client: AsyncClient, sandbox: Sandbox | None) -> None:
+        """List the checkpoints, and write them, one job after the other.
 
         If one of several jobs cannot be listed, this writes the error to standard error, and
         continues with the other jobs.
@@ -63,7 +62,7 @@ class Listing:
         Raises:
             UsageError: An argument is invalid.
             APIError: The only job cannot be listed, or the server rejects the API key.
-            OSError: Writing to standard output failed.
+            OSError: Writing failed.
         """
         if sandbox is None or self.job_ids or self.all_jobs:
             await self._write(client)
@@ -77,12 +76,12 @@ class Listing:
         )
 
     async def _write(self, client: AsyncClient) -> None:
+        plan = self.destination.plan(CHECKPOINTS)
         line = status_line("checkpoint")
         failures = ToleratedFailures(line)
         try:
             async with self._stream(client, line, failures) as stream:
-                writer = writer_for(self.format, sys.stdout, CHECKPOINTS)
-                await write_all(stream, writer, line, verbose=self.verbose)
+                await write_all(stream, plan, line, verbose=self.verbose)
         finally:
             self.failed = failures.count
 

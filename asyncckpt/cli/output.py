@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import json
 import sys
 import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar, Generic, Literal, TextIO, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TextIO, TypeVar
 
 import attrs
 
 from asyncckpt.cli.terminal import printable, printable_json
-from asyncckpt.records.base import as_datetime
+from asyncckpt.export.texts import csv_line, json_object
+from asyncckpt.records.base import Record, as_datetime
 
-__all__ = ["Column", "Format", "Layout", "TableWriter", "Writer", "shown_time", "writer_for"]
+if TYPE_CHECKING:
+    from asyncckpt.cli.layouts import Layout
+    from asyncckpt.export.columns import Schema, Value
+
+__all__ = ["Column", "Format", "TableWriter", "Writer", "shown_time", "writer_for"]
 
 Format = Literal["table", "jsonl", "csv", "json"]
 RecordT = TypeVar("RecordT")
+ShownT = TypeVar("ShownT", bound=Record)
 
 
 @attrs.frozen
@@ -49,46 +54,25 @@ class Column(Generic[RecordT]):
         return text.rjust(self.width) if self.right else text.ljust(self.width)
 
 
-@attrs.frozen(kw_only=True)
-class Layout(Generic[RecordT]):
-    """What tables and CSV show of a kind of record.
-
-    Attributes:
-        columns: The columns of a table, in the order of importance: a narrow terminal shows only
-            the first ones.
-        heading: Returns the line above the table of a record; a different one begins another table.
-            None for a single table without one.
-        fields: The names in the first line of CSV.
-        values: Returns the values of a line.
-        json: Returns what JSON shows of a record; None for the record as the API sends it.
-    """
-
-    columns: tuple[Column[RecordT], ...]
-    heading: Callable[[RecordT], str] | None = None
-    fields: tuple[str, ...]
-    values: Callable[[RecordT], Sequence[object]]
-    json: Callable[[RecordT], object] | None = None
-
-
-def writer_for(format_: Format | None, out: TextIO, layout: Layout[RecordT]) -> Writer[RecordT]:
+def writer_for(format_: Format | None, out: TextIO, layout: Layout[ShownT]) -> Writer[ShownT]:
     """Return the writer for a format.
 
     Args:
         format_: The format; None for a table on a terminal and JSON lines elsewhere.
         out: The output.
-        layout: What tables and CSV show.
+        layout: What to show of a record.
     """
     if format_ is None:
         format_ = "table" if out.isatty() else "jsonl"
     match format_:
         case "table":
-            return TableWriter(out, layout.columns, layout.heading)
+            return TableWriter(out, tuple(layout.columns.values()), layout.heading_of)
         case "jsonl":
-            return JSONLinesWriter(out, layout.json)
+            return JSONLinesWriter(out, layout.schema_of_json)
         case "csv":
-            return CSVWriter(out, layout.fields, layout.values)
+            return CSVWriter(out, layout.schema)
         case "json":
-            return JSONWriter(out, layout.json)
+            return JSONWriter(out, layout.schema_of_json)
 
 
 def _escape_in_json(error: UnicodeError) -> tuple[str, int]:
@@ -150,21 +134,17 @@ class _JSONBase(Writer[RecordT]):
 
     Args:
         out: The output.
-        shown: Returns what to write of a record; None for the record as the API sends it, with
-            metrics as floats (3000.0).
+        schema: The fields to write; None for the record as the API sends it.
     """
 
     _escape = "asyncckpt.json"
 
-    def __init__(self, out: TextIO, shown: Callable[[RecordT], object] | None = None) -> None:
+    def __init__(self, out: TextIO, schema: Schema | None = None) -> None:
         super().__init__(out)
-        self._shown = shown
+        self._schema = schema
 
     def _json(self, record: RecordT) -> str:
-        from asyncckpt import converter
-
-        shown = record if self._shown is None else self._shown(record)
-        return printable_json(converter.dumps(shown).decode())
+        return printable_json(json_object(record, self._schema))
 
 
 class JSONLinesWriter(_JSONBase[RecordT]):
@@ -177,8 +157,8 @@ class JSONLinesWriter(_JSONBase[RecordT]):
 class JSONWriter(_JSONBase[RecordT]):
     """Writes one JSON array."""
 
-    def __init__(self, out: TextIO, shown: Callable[[RecordT], object] | None = None) -> None:
-        super().__init__(out, shown)
+    def __init__(self, out: TextIO, schema: Schema | None = None) -> None:
+        super().__init__(out, schema)
         self._before_next = "[\n"
 
     def _put(self, record: RecordT) -> None:
@@ -196,7 +176,7 @@ class JSONWriter(_JSONBase[RecordT]):
 FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
-def _cell(value: object) -> object:
+def _cell(value: Value) -> Value:
     if not isinstance(value, str):
         return value
     text = printable(value)
@@ -210,20 +190,16 @@ class CSVWriter(Writer[RecordT]):
 
     Args:
         out: The output.
-        fields: The names in the header line.
-        values: Returns the values of a record.
+        schema: The columns.
     """
 
-    def __init__(
-        self, out: TextIO, fields: Sequence[str], values: Callable[[RecordT], Sequence[object]]
-    ) -> None:
+    def __init__(self, out: TextIO, schema: Schema) -> None:
         super().__init__(out)
-        self._values = values
-        self._rows = csv.writer(out, lineterminator="\n")
-        self._rows.writerow(fields)
+        self._columns = schema.columns
+        self.out.write(csv_line(schema.names))
 
     def _put(self, record: RecordT) -> None:
-        self._rows.writerow([_cell(value) for value in self._values(record)])
+        self.out.write(csv_line([_cell(column.value(record)) for column in self._columns]))
 
 
 def shown_time(created_at: int, *, seconds: bool = False) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+import sys
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from asyncckpt.cli.destination import Order, Plan
 from asyncckpt.cli.logs import logged
-from asyncckpt.cli.output import Writer
+from asyncckpt.cli.output import Writer, writer_for
 from asyncckpt.cli.status import StatusLine, is_read_by_a_person
-from asyncckpt.cli.terminal import print_error
+from asyncckpt.cli.terminal import print_error, print_to_stderr, printable
 from asyncckpt.errors import AuthenticationError
+from asyncckpt.records.base import Record
 
 if TYPE_CHECKING:
     from asyncckpt.streams.failures import JobFailure
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ToleratedFailures", "examples_of", "status_line", "write_all"]
 
-RecordT = TypeVar("RecordT")
+RecordT = TypeVar("RecordT", bound=Record)
 
 
 def status_line(what: str) -> StatusLine:
@@ -32,31 +37,80 @@ def status_line(what: str) -> StatusLine:
 
 
 async def write_all(
-    records: AsyncIterable[RecordT], writer: Writer[RecordT], line: StatusLine, *, verbose: bool
+    records: AsyncIterable[RecordT], plan: Plan[RecordT], line: StatusLine, *, verbose: bool
 ) -> None:
-    """Write records as they arrive.
+    """Write records as they arrive, or sorted once all of them have arrived.
 
     Args:
         records: The records.
-        writer: Where to write them; it is closed at the end.
+        plan: Where and how to write them.
         line: The line that says how far that is.
         verbose: Whether to write the log to standard error.
 
     Raises:
+        ColumnError: A value does not fit its column.
         OSError: Writing failed.
-        Exception: What the records raise.
+        Exception: What the records raise. Nothing is written then that would have to be sorted, and
+            no file.
     """
-    gives_way = is_read_by_a_person(writer.out)
     with logged(line, verbose=verbose), line:
-        try:
-            async for record in records:
-                if gives_way:
-                    line.give_way()
-                writer.write(record)
-                # After the write, which may have waited for the reader.
-                line.arrived()
-        finally:
-            writer.close()
+        if plan.path is not None:
+            await _write_file(plan.path, records, plan, line)
+        elif plan.order is not None:
+            ordered = await _sorted(records, plan.order, line)
+            layout = plan.layout.in_order(ordered, plan.order.column.name)
+            with closing(writer_for(plan.format, sys.stdout, layout)) as writer:
+                for record in ordered:
+                    writer.write(record)
+        else:
+            with closing(writer_for(plan.format, sys.stdout, plan.layout)) as writer:
+                await _write_rows(records, writer, line)
+
+
+async def _write_rows(
+    records: AsyncIterable[RecordT], writer: Writer[RecordT], line: StatusLine
+) -> None:
+    gives_way = is_read_by_a_person(writer.out)
+    async for record in records:
+        if gives_way:
+            line.give_way()
+        writer.write(record)
+        # After the write, which may have waited for the reader.
+        line.arrived()
+
+
+async def _write_file(
+    path: Path, records: AsyncIterable[RecordT], plan: Plan[RecordT], line: StatusLine
+) -> None:
+    from asyncckpt.export import write
+
+    layout = plan.layout
+    arriving: Iterable[RecordT] | AsyncIterable[RecordT] = _noted(records, line)
+    if plan.order is not None:
+        arriving = await _sorted(records, plan.order, line)
+    count = await write(
+        arriving,
+        path,
+        fields=layout.schema.names if layout.is_selection else None,
+        record_type=layout.schema.record_type(),
+    )
+    line.clear()
+    if sys.stderr is not None and sys.stderr.isatty():
+        print_to_stderr(f"asyncckpt: {count:,} records written to {printable(str(path))}\n")
+
+
+async def _sorted(
+    records: AsyncIterable[RecordT], order: Order[RecordT], line: StatusLine
+) -> list[RecordT]:
+    return order.sort([record async for record in _noted(records, line)])
+
+
+async def _noted(
+    records: AsyncIterable[RecordT], line: StatusLine
+) -> AsyncGenerator[RecordT, None]:
+    async for record in records:
+        line.arrived()
+        yield record
 
 
 class ToleratedFailures:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import pytest
 
 from asyncckpt import FineTuningJobEvent
-from asyncckpt.cli.layouts import EVENTS, JobEvent
+from asyncckpt.cli.layouts import EVENTS
 from asyncckpt.cli.output import writer_for
+from asyncckpt.records.events import JobEvent
 from asyncckpt.testing import Sandbox, faults
 
 from support.programs import COMMAND, Run, end, environment, start
@@ -107,7 +108,7 @@ def written(*events: FineTuningJobEvent) -> str:
     out = io.StringIO()
     writer = writer_for("table", out, EVENTS)
     for event in events:
-        writer.write(JobEvent("ftjob-a", event))
+        writer.write(JobEvent.of("ftjob-a", event))
     return out.getvalue()
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from datetime import datetime
 
 import attrs
 import pytest
@@ -43,7 +44,7 @@ def test_csv_has_the_fields_that_people_compare_jobs_by(served: Sandbox, run: Ru
     for row, job in zip(rows[1:], served.jobs[1:], strict=True):
         for name in ("status", "model", "fine_tuned_model"):
             assert row[name] == job[name]  # type: ignore[literal-required]
-        assert int(row["created_at"]) == job["created_at"]
+        assert datetime.fromisoformat(row["created_at"]).timestamp() == job["created_at"]
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_written_is_1(served: Sandbox, run: Run, tmp_path:
     target.mkdir()
     ran = run("plot", served.job_ids[0], "-o", str(target))
     assert ran.code == 1
-    assert ran.err.startswith("asyncckpt: cannot write the output: ")
+    assert ran.err.startswith(f"asyncckpt: cannot write {target}: ")
 
 
 def test_a_curve_that_cannot_be_read_is_said(served: Sandbox, run: Run) -> None:
