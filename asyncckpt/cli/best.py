@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING, Final, TextIO
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 import attrs
 
 from asyncckpt.cli.logs import logged
 from asyncckpt.cli.output import Column, TableWriter, Writer, shown_time
 from asyncckpt.cli.status import StatusLine
-from asyncckpt.cli.terminal import UsageError, print_to_stderr, printable
+from asyncckpt.cli.terminal import UsageError, print_error, print_to_stderr, printable
 from asyncckpt.cli.writing import ToleratedFailures, examples_of, status_line
+from asyncckpt.errors import APIError, NotFoundError
 
 if TYPE_CHECKING:
-    from asyncckpt import AsyncClient, FineTuningJobCheckpoint, Pager, Ranked
+    from asyncckpt import AsyncClient, Explanation, FineTuningJobCheckpoint, Pager, Ranked
     from asyncckpt.streams.criteria import Mode
     from asyncckpt.streams.fanin import FanIn
     from asyncckpt.testing import Sandbox
 
 __all__ = ["Choice", "NameWriter", "write_explained"]
+
+RecordT = TypeVar("RecordT")
 
 _SHOWN_UNRANKED: Final = 3
 _MAX_TEXT_WIDTH: Final = 100
@@ -83,7 +86,7 @@ class Choice:
     async def _write(self, client: AsyncClient) -> None:
         ranking = await self._ranking(client)
         if sys.stdout.isatty():
-            write_explained(ranking, sys.stdout)
+            write_explained(ranking, await self._explanation(client, ranking[0]), sys.stdout)
             return
         names = NameWriter(sys.stdout)
         for ranked in ranking:
@@ -102,11 +105,26 @@ class Choice:
             )
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
-        with logged(line, verbose=self.verbose), line:
-            try:
-                return await ranking
-            finally:
-                self.failed = failures.count
+        async with stream:
+            with logged(line, verbose=self.verbose), line:
+                try:
+                    return await ranking
+                finally:
+                    self.failed = failures.count
+
+    async def _explanation(self, client: AsyncClient, best: Ranked) -> Explanation:
+        line = status_line("step")
+        try:
+            curve = client.fine_tuning.jobs.step_metrics(best.checkpoint.fine_tuning_job_id)
+            async with curve:
+                with logged(line, verbose=self.verbose), line:
+                    return await best.explain(_noted(curve, line))
+        except NotFoundError:
+            # Not every server has events and files.
+            return best.explain()
+        except (APIError, ValueError) as error:
+            print_error(APIError(f"without the training curve: {error}"))
+            return best.explain()
 
     def _stream(
         self, client: AsyncClient, line: StatusLine, failures: ToleratedFailures
@@ -124,12 +142,11 @@ class Choice:
 
 
 async def _noted(
-    stream: Pager[FineTuningJobCheckpoint] | FanIn[FineTuningJobCheckpoint], line: StatusLine
-) -> AsyncGenerator[FineTuningJobCheckpoint, None]:
-    async with stream:
-        async for checkpoint in stream:
-            line.arrived()
-            yield checkpoint
+    records: AsyncIterable[RecordT], line: StatusLine
+) -> AsyncGenerator[RecordT, None]:
+    async for record in records:
+        line.arrived()
+        yield record
 
 
 class NameWriter(Writer["Ranked"]):
@@ -139,11 +156,12 @@ class NameWriter(Writer["Ranked"]):
         self.out.write(f"{printable(record.checkpoint.fine_tuned_model_checkpoint)}\n")
 
 
-def write_explained(ranking: Sequence[Ranked], out: TextIO) -> None:
+def write_explained(ranking: Sequence[Ranked], explanation: Explanation, out: TextIO) -> None:
     """Write the ranking as a table, an explanation of the first, and the name of its model.
 
     Args:
         ranking: The ranking, not empty.
+        explanation: The explanation of the first.
         out: The output.
 
     Raises:
@@ -156,7 +174,7 @@ def write_explained(ranking: Sequence[Ranked], out: TextIO) -> None:
         table.write(ranked)
     out.write("\n")
     width = min(table.width, _MAX_TEXT_WIDTH)
-    for text in (str(best.explain()), _not_ranked(best) if best.unranked else ""):
+    for text in (str(explanation), _not_ranked(best) if best.unranked else ""):
         # Words are not broken, so that names can be copied.
         lines = textwrap.wrap(
             printable(text), width, break_long_words=False, break_on_hyphens=False

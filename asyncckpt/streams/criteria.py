@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
 from asyncckpt.records.checkpoints import Metrics
+
+if TYPE_CHECKING:
+    from asyncckpt.records.steps import StepMetrics
 
 __all__ = ["KNOWN_METRICS", "Criterion", "Mode", "criterion_of", "number_of"]
 
@@ -42,7 +45,7 @@ class Criterion:
     mode: Mode
     may_be_negative: bool
 
-    def value_of(self, metrics: Metrics) -> float | None:
+    def value_of(self, metrics: Metrics | StepMetrics) -> float | None:
         """Return the value, or None if it was not measured.
 
         A value that is missing, null, not a number, NaN or infinite was not measured; nor was one

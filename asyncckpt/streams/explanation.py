@@ -1,23 +1,24 @@
-"""Where the validation of a job turned up, from the checkpoints that were seen of it.
-
-Of each metric, the best and the last value are kept, however many checkpoints there are.
-"""
+"""Where the validation of a job turned up, from its checkpoints and its training curve."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
 from asyncckpt.streams.criteria import Criterion, Mode, criterion_of
+from asyncckpt.streams.summary import JobSummary, Summary
 from asyncckpt.streams.text import safe_text
+
+if TYPE_CHECKING:
+    from asyncckpt.records.steps import StepMetrics
 
 __all__ = [
     "OVERFITTING_LAST_OVER_LOWEST",
     "OVERFITTING_VALIDATION_OVER_TRAINING",
+    "CurveSummary",
     "Explanation",
-    "JobSummary",
     "explain",
 ]
 
@@ -30,55 +31,6 @@ OVERFITTING_VALIDATION_OVER_TRAINING: Final = 1.5
 VALIDATION_LOSSES: Final = ("full_valid_loss", "valid_loss")
 _VALIDATION: Final = tuple(criterion_of(name) for name in VALIDATION_LOSSES)
 _TRAINING: Final = criterion_of("train_loss")
-
-
-@attrs.define
-class Extremes:
-    """The best and the last value of one metric of a job.
-
-    Attributes:
-        best: The best value.
-        best_step: Its step; the last of several.
-        last: The value at the last step where it was measured.
-        last_step: That step.
-    """
-
-    best: float
-    best_step: int
-    last: float
-    last_step: int
-
-
-@attrs.define
-class JobSummary:
-    """What is kept of a job, whatever the number of its checkpoints.
-
-    Attributes:
-        checkpoints: How many checkpoints were seen.
-        last_step: The last step that has one.
-        metrics: The best and last values of the metrics that were measured, by name.
-    """
-
-    checkpoints: int = 0
-    last_step: int = 0
-    metrics: dict[str, Extremes] = attrs.field(factory=dict[str, Extremes])
-
-    def count(self, step: int) -> None:
-        """Count a checkpoint at a step; they may come in any order."""
-        self.last_step = step if not self.checkpoints else max(self.last_step, step)
-        self.checkpoints += 1
-
-    def note(self, criterion: Criterion, value: float, step: int) -> None:
-        """Note a value that was measured at a step."""
-        known = self.metrics.get(criterion.metric)
-        if known is None:
-            self.metrics[criterion.metric] = Extremes(value, step, value, step)
-            return
-        sign = 1 if criterion.mode == "max" else -1
-        if (sign * value, step) > (sign * known.best, known.best_step):
-            known.best, known.best_step = value, step
-        if (step, sign * value) > (known.last_step, sign * known.last):
-            known.last, known.last_step = value, step
 
 
 @attrs.frozen
@@ -108,6 +60,14 @@ class Explanation:
         validation_over_training: The full validation loss of the checkpoint, or else its validation
             loss, divided by its training loss; None if either was not measured, or the training
             loss is 0.
+        curve_steps: How many steps the training curve has; None if no curve was given. The
+            following fields are None then, and if the curve has neither the metric nor a
+            validation loss.
+        curve_metric: The metric of the curve: the one that the checkpoint was ranked by, if the
+            curve has it; otherwise ``"full_valid_loss"`` or ``"valid_loss"``.
+        curve_best: Its best value on the curve.
+        curve_best_step: The step of that; the last of several.
+        nearest_step: The step nearest to that one at which a checkpoint was seen; the later of two.
     """
 
     fine_tuning_job_id: str
@@ -125,6 +85,18 @@ class Explanation:
     last_measured_step: int | None = None
     last_over_lowest: float | None = None
     validation_over_training: float | None = None
+    curve_steps: int | None = None
+    curve_metric: str | None = None
+    curve_best: float | None = None
+    curve_best_step: int | None = None
+    nearest_step: int | None = None
+
+    @property
+    def best_step_has_checkpoint(self) -> bool | None:
+        """Whether a checkpoint was seen at the best step of the curve; None without such a step."""
+        if self.curve_best_step is None:
+            return None
+        return self.nearest_step == self.curve_best_step
 
     @property
     def turned_up_after(self) -> int | None:
@@ -144,7 +116,7 @@ class Explanation:
         )
 
     def __str__(self) -> str:
-        return " ".join([*self._choice(), *self._validation(), *self._training()])
+        return " ".join([*self._choice(), *self._validation(), *self._training(), *self._curve()])
 
     def _choice(self) -> list[str]:
         best = "lowest" if self.mode == "min" else "highest"
@@ -176,6 +148,69 @@ class Explanation:
         verdict = _verdict(self.validation_over_training, OVERFITTING_VALIDATION_OVER_TRAINING)
         ratio = f"{self.validation_over_training:.2f} times the training loss"
         return [f"At step {self.step} its validation loss is {ratio} ({verdict})."]
+
+    def _curve(self) -> list[str]:
+        if self.curve_steps is None:
+            return []
+        if self.curve_best is None or self.curve_best_step is None:
+            missing = "validation loss" if self.metric in VALIDATION_LOSSES else self.metric
+            return [f"The training curve has no measured {missing}."]
+        mode = self.mode if self.curve_metric == self.metric else "min"
+        best = "lowest" if mode == "min" else "highest"
+        said = (
+            f"On the training curve, {self.curve_metric} is {best} at step "
+            f"{self.curve_best_step} ({_shown(self.curve_best)})"
+        )
+        if self.best_step_has_checkpoint:
+            return [f"{said}, which has a checkpoint."]
+        nearest = "this one" if self.nearest_step == self.step else f"at step {self.nearest_step}"
+        return [f"{said}, which has no checkpoint; the nearest is {nearest}."]
+
+
+class CurveSummary:
+    """Finds the best step of a training curve, whatever its length.
+
+    Args:
+        ranked_by: What the checkpoint was ranked by.
+    """
+
+    def __init__(self, ranked_by: Criterion) -> None:
+        others = (one for one in _VALIDATION if one.metric != ranked_by.metric)
+        self._criteria = (ranked_by, *others)
+        self._steps = 0
+        self._summary = Summary()
+
+    def add(self, step: StepMetrics) -> None:
+        """Take a step into account; they may come in any order.
+
+        Raises:
+            TypeError: It is not a step.
+        """
+        from asyncckpt.records.steps import StepMetrics
+
+        if not isinstance(step, StepMetrics):
+            raise TypeError(f"curve must have StepMetrics, not {safe_text(step, repr)}")
+        self._steps += 1
+        for criterion in self._criteria:
+            value = criterion.value_of(step)
+            if value is not None:
+                self._summary.note(criterion, value, step.step)
+
+    def added_to(self, explanation: Explanation, job: JobSummary) -> Explanation:
+        """Return an explanation with what the curve says."""
+        measured = self._summary.metrics
+        metric = next((one.metric for one in self._criteria if one.metric in measured), None)
+        explanation = attrs.evolve(explanation, curve_steps=self._steps)
+        if metric is None:
+            return explanation
+        best = measured[metric]
+        return attrs.evolve(
+            explanation,
+            curve_metric=metric,
+            curve_best=best.best,
+            curve_best_step=best.best_step,
+            nearest_step=job.nearest_to(best.best_step),
+        )
 
 
 def explain(

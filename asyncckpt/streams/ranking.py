@@ -7,8 +7,15 @@ of each job, whose size does not depend on the number of its checkpoints.
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from typing import Final, TypeAlias, cast
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Sequence,
+)
+from typing import TYPE_CHECKING, Final, TypeAlias, cast, overload
 
 import attrs
 
@@ -23,11 +30,15 @@ from asyncckpt.streams.criteria import (
     criterion_of,
     number_of,
 )
-from asyncckpt.streams.explanation import Explanation, JobSummary, explain
+from asyncckpt.streams.explanation import CurveSummary, Explanation, explain
 from asyncckpt.streams.failures import JobFailure
 from asyncckpt.streams.fanin import FanIn
 from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource, jobs_of
+from asyncckpt.streams.summary import JobSummary
 from asyncckpt.streams.text import safe_text
+
+if TYPE_CHECKING:
+    from asyncckpt.records.steps import StepMetrics
 
 __all__ = ["PREFERRED_METRICS", "Ranked", "Selection", "rank_from"]
 
@@ -67,16 +78,65 @@ class Ranked:
     failures: tuple[JobFailure, ...] = attrs.field(repr=False)
     _job: JobSummary = attrs.field(repr=False, eq=False)
 
-    def explain(self) -> Explanation:
+    @overload
+    def explain(self, curve: Iterable[StepMetrics] | None = None) -> Explanation: ...
+    @overload
+    def explain(
+        self, curve: AsyncIterable[StepMetrics]
+    ) -> Coroutine[object, object, Explanation]: ...
+    def explain(
+        self, curve: Iterable[StepMetrics] | AsyncIterable[StepMetrics] | None = None
+    ) -> Explanation | Coroutine[object, object, Explanation]:
         """Describe where the validation of the checkpoint's job turned up.
 
-        Nothing is requested: the description is from the checkpoints that the ranking saw.
+        The description is from the checkpoints that the ranking saw. With a training curve, it also
+        says which step was the best, and which checkpoint is the nearest to it::
+
+            explanation = best.explain()
+            explanation = best.explain(list_of_steps)
+            explanation = await best.explain(jobs.step_metrics(job_id))
+
+        Args:
+            curve: The training curve of the checkpoint's job, in any order: a list or another
+                iterable, or an async iterable such as the `Curve` that `AsyncJobs.step_metrics`
+                returns. It is read once, in memory that does not depend on its length. Default:
+                nothing is said of the curve.
 
         Returns:
-            The description; ``str`` turns it into plain English.
+            The description; ``str`` turns it into plain English. With an async iterable, what to
+            await for it, which raises whatever the iterable raises.
+
+        Raises:
+            TypeError: `curve` is not an iterable of `StepMetrics`. With an async iterable, awaiting
+                the result raises this if it yields something else.
         """
         criterion = criterion_of(self.metric, self.mode)
-        return explain(self.checkpoint, criterion, self.value, self._job)
+        explanation = explain(self.checkpoint, criterion, self.value, self._job)
+        if curve is None:
+            return explanation
+        summary = CurveSummary(criterion)
+        if isinstance(curve, AsyncIterable):
+            return self._explain_with(curve, summary, explanation)
+        if not isinstance(curve, Iterable):
+            raise TypeError(
+                "curve must be an iterable or async iterable of StepMetrics, such as "
+                f"jobs.step_metrics(job), not {type(curve).__name__}"
+            )
+        for step in curve:
+            summary.add(step)
+        return summary.added_to(explanation, self._job)
+
+    async def _explain_with(
+        self, curve: AsyncIterable[StepMetrics], summary: CurveSummary, explanation: Explanation
+    ) -> Explanation:
+        steps = aiter(curve)
+        try:
+            async for step in steps:
+                summary.add(step)
+        finally:
+            if isinstance(steps, AsyncGenerator):
+                await steps.aclose()
+        return summary.added_to(explanation, self._job)
 
 
 _Key: TypeAlias = tuple[float, int, int, str, str]

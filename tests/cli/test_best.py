@@ -1,6 +1,7 @@
 """`asyncckpt best`: a name in a pipe, an explanation on a terminal."""
 
 import io
+import re
 import shlex
 import signal
 
@@ -37,6 +38,10 @@ def ranking(*records: dict[str, object], n: int = 5) -> list[Ranked]:
     for record in records:
         selection.add(checkpoint(**record))  # type: ignore[arg-type]
     return selection.result()
+
+
+def write_with_explanation(ranking: list[Ranked], out: io.StringIO) -> None:
+    write_explained(ranking, ranking[0].explain(), out)
 
 
 def test_a_pipe_gets_only_the_name_of_the_model(served: Sandbox, run: Run) -> None:
@@ -150,10 +155,46 @@ def test_a_terminal_gets_a_table_that_explains_the_choice(served: Sandbox, colum
     assert max(map(len, [head, *rows, *text.splitlines()])) <= columns
 
 
+def explained(*jobs: str) -> tuple[int, str]:
+    """The exit code, and what a terminal shows, as one line."""
+    code, shown = run_on_a_terminal([*COMMAND, "best", *jobs], environment(), columns=200)
+    return code, " ".join(shown.split())
+
+
+def test_a_terminal_compares_with_the_training_curve(served: Sandbox) -> None:
+    code, shown = explained(*served.job_ids[:2])
+    assert code == 0
+    assert re.search(r"On the training curve, valid_loss is lowest at step \d+ \(", shown)
+    assert "/content" in served.requests[-1].path
+
+
+def test_a_pipe_needs_no_training_curve(served: Sandbox, run: Run) -> None:
+    assert run("best", served.job_ids[0]).code == 0
+    assert not any("/content" in request.path for request in served.requests)
+
+
+def test_a_server_without_events_and_files_has_no_training_curve(served: Sandbox) -> None:
+    for path in ("/events", "/content"):
+        served.inject(faults.Status(404), path=path, times=None)
+    code, shown = explained(served.job_ids[0])
+    assert code == 0
+    assert "(below 1.5)." in shown
+    assert "curve" not in shown
+
+
+def test_a_training_curve_that_cannot_be_read_is_said(served: Sandbox) -> None:
+    served.inject(faults.Status(403), path="/content", times=None)
+    code, shown = explained(served.job_ids[0])
+    assert code == 0
+    assert shown.startswith("asyncckpt: without the training curve: 403: ")
+    assert "On the training curve" not in shown
+    assert shown.endswith(models(served, served.job_ids[0])[0])
+
+
 def test_a_terminal_names_jobs_that_are_not_ranked() -> None:
     out = io.StringIO()
     unmeasured: list[dict[str, object]] = [{"job": f"ftjob-{n}"} for n in range(5)]
-    write_explained(ranking({"valid_loss": 0.5}, *unmeasured), out)
+    write_with_explanation(ranking({"valid_loss": 0.5}, *unmeasured), out)
     assert (
         "Not ranked, without a measured valid_loss: ftjob-0, ftjob-1, ftjob-2 and 2 others."
         in out.getvalue()
@@ -162,7 +203,7 @@ def test_a_terminal_names_jobs_that_are_not_ranked() -> None:
 
 def test_what_was_not_measured_is_a_dash() -> None:
     out = io.StringIO()
-    write_explained(ranking({"valid_loss": 0.0}), out)
+    write_with_explanation(ranking({"valid_loss": 0.0}), out)
     _, head, row, *_ = out.getvalue().splitlines()
     assert dict(zip(head.split(), row.split(), strict=False))["GAP"] == "-"
 
@@ -171,7 +212,7 @@ def test_control_characters_are_escaped() -> None:
     evil = "ft\x1b[2J\nmodel"
     (ranked,) = ranking({"job": evil, "valid_loss": 0.5})
     table, name = io.StringIO(), io.StringIO()
-    write_explained([ranked], table)
+    write_with_explanation([ranked], table)
     NameWriter(name).write(ranked)
     for out in (table, name):
         assert "\x1b" not in out.getvalue()

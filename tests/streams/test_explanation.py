@@ -1,13 +1,22 @@
-"""Where validation turned up, from the checkpoints that were seen."""
+"""Where validation turned up, from the checkpoints that were seen and the training curve."""
 
 import itertools
+from collections.abc import AsyncIterator
 
 import attrs
 import pytest
 
-from asyncckpt import Explanation, FineTuningJobCheckpoint
+from asyncckpt import (
+    AsyncClient,
+    Explanation,
+    FineTuningJobCheckpoint,
+    Ranked,
+    StepMetrics,
+)
+from asyncckpt.records import Extra
 from asyncckpt.streams.criteria import Mode
 from asyncckpt.streams.ranking import Selection
+from asyncckpt.testing import Sandbox
 
 from support.checkpoints import checkpoint
 
@@ -166,3 +175,133 @@ def test_a_checkpoint_without_full_validation_is_compared_by_its_batch() -> None
 
 def test_a_job_id_is_shown_safely() -> None:
     assert str(explained(checkpoint("ft\x1b[2J", valid_loss=0.5))).isprintable()
+
+
+def ranked(*checkpoints: FineTuningJobCheckpoint, metric: str | None = None) -> Ranked:
+    """The best of the checkpoints."""
+    selection = Selection(1, metric)
+    for one in checkpoints:
+        selection.add(one)
+    return selection.result()[0]
+
+
+CURVE = tuple(
+    StepMetrics(step, train_loss=1 / step, valid_loss=0.3 + abs(step - 222) / 1000)
+    for step in range(1, 501)
+)
+
+
+def test_the_curve_says_which_step_was_the_best_and_which_checkpoint_is_the_nearest() -> None:
+    said = ranked(*TURNING).explain(CURVE)
+    assert said == attrs.evolve(
+        explained(*TURNING),
+        curve_steps=500,
+        curve_metric="valid_loss",  # the curve has no full_valid_loss
+        curve_best=0.3,
+        curve_best_step=222,
+        nearest_step=200,
+    )
+    assert said.best_step_has_checkpoint is False
+    assert str(said) == (
+        f"{explained(*TURNING)} On the training curve, valid_loss is lowest at step 222 (0.3), "
+        "which has no checkpoint; the nearest is at step 200."
+    )
+
+
+def test_the_order_of_the_curve_does_not_matter() -> None:
+    assert ranked(*TURNING).explain(reversed(CURVE)) == ranked(*TURNING).explain(list(CURVE))
+
+
+def test_the_best_step_of_the_curve_may_have_a_checkpoint() -> None:
+    steps = (StepMetrics(step, full_valid_loss=loss) for step, loss in ((300, 0.5), (301, 0.6)))
+    said = ranked(*TURNING).explain(steps)
+    assert (said.curve_metric, said.curve_best_step) == ("full_valid_loss", 300)
+    assert said.best_step_has_checkpoint is True
+    assert str(said).endswith(
+        "full_valid_loss is lowest at step 300 (0.5), which has a checkpoint."
+    )
+
+
+def test_the_nearest_checkpoint_may_be_the_one_that_was_chosen() -> None:
+    said = ranked(*TURNING).explain([StepMetrics(310, full_valid_loss=0.4)])
+    assert str(said).endswith("which has no checkpoint; the nearest is this one.")
+
+
+def test_the_curve_is_compared_by_the_metric_of_the_ranking() -> None:
+    checkpoints = [checkpoint(step=step, extra={"reward": step / 10}) for step in (10, 20)]
+    steps = [
+        StepMetrics(step, valid_loss=step, extra=Extra({"reward": -abs(step - 14)}))
+        for step in range(1, 20)
+    ]
+    said = ranked(*checkpoints, metric="reward").explain(steps)
+    assert (said.curve_metric, said.curve_best_step, said.nearest_step) == ("reward", 14, 10)
+    assert "reward is highest at step 14 (0)" in str(said)
+
+
+def test_a_validation_loss_of_the_curve_is_better_if_it_is_lower_whatever_the_ranking() -> None:
+    best = ranked(checkpoint(step=1, valid_mean_token_accuracy=0.5))
+    said = best.explain([StepMetrics(3, valid_loss=2.0), StepMetrics(4, valid_loss=1.0)])
+    assert (said.mode, said.curve_metric, said.curve_best_step) == ("max", "valid_loss", 4)
+    assert "valid_loss is lowest at step 4 (1)" in str(said)
+
+
+def test_the_last_of_several_best_steps_of_the_curve_counts() -> None:
+    said = ranked(*TURNING).explain([StepMetrics(step, valid_loss=0.1) for step in (7, 9, 8)])
+    assert said.curve_best_step == 9
+
+
+@pytest.mark.parametrize(
+    ("metric", "missing"),
+    [("full_valid_loss", "validation loss"), ("train_loss", "train_loss")],
+)
+def test_a_curve_without_the_metric(metric: str, missing: str) -> None:
+    steps = [StepMetrics(1, valid_loss=-1.0), StepMetrics(2)]
+    said = ranked(*TURNING, metric=metric).explain(steps)
+    assert (said.curve_steps, said.curve_metric, said.nearest_step) == (2, None, None)
+    assert said.best_step_has_checkpoint is None
+    assert str(said).endswith(f"The training curve has no measured {missing}.")
+
+
+async def test_a_curve_may_be_a_stream_which_is_read_once_and_closed() -> None:
+    closed: list[int] = []
+
+    async def curve() -> AsyncIterator[StepMetrics]:
+        try:
+            for step in CURVE:
+                yield step
+        finally:
+            closed.append(1)
+
+    assert await ranked(*TURNING).explain(curve()) == ranked(*TURNING).explain(CURVE)
+    assert closed == [1]
+
+    async def broken() -> AsyncIterator[StepMetrics]:
+        try:
+            yield CURVE[0]
+            yield "ftjob-a"  # type: ignore[misc]
+        finally:
+            closed.append(2)
+
+    with pytest.raises(TypeError, match="curve must have StepMetrics, not 'ftjob-a'"):
+        await ranked(*TURNING).explain(broken())
+    assert closed == [1, 2]
+
+
+def test_a_curve_is_a_curve() -> None:
+    best = ranked(*TURNING)
+    with pytest.raises(TypeError, match="curve must be an iterable.*not int"):
+        best.explain(5)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="curve must have StepMetrics, not 'f'"):
+        best.explain("ftjob-a")  # type: ignore[arg-type]
+
+
+async def test_the_curve_of_a_job(sandbox: Sandbox, client: AsyncClient) -> None:
+    jobs = client.fine_tuning.jobs
+    job = sandbox.add_job(checkpoints=20, status="succeeded")
+    best = await jobs.checkpoints.best(job)
+    said = await best.explain(jobs.step_metrics(job))
+    steps = await jobs.step_metrics(job)
+    assert best.explain(steps) == said
+    lowest, step = min((one.valid_loss, one.step) for one in steps if one.valid_loss is not None)
+    assert (said.curve_best_step, said.curve_best) == (step, lowest)
+    assert said.curve_steps == len(steps)
