@@ -47,6 +47,7 @@ from asyncckpt.protocol.headers import (
 )
 from asyncckpt.protocol.request import QueryValue, check_query, parse_base_url
 from asyncckpt.resources.endpoint import Endpoint, PageSize
+from asyncckpt.resources.files import AsyncFiles
 from asyncckpt.resources.jobs import AsyncFineTuning
 from asyncckpt.tracebacks import without_frames
 from asyncckpt.transport.account import Account
@@ -271,6 +272,11 @@ class AsyncClient:
         """The fine-tuning resources, such as ``client.fine_tuning.jobs.checkpoints``."""
         return AsyncFineTuning(self._endpoint)
 
+    @functools.cached_property
+    def files(self) -> AsyncFiles:
+        """The content of files: ``client.files.content``."""
+        return AsyncFiles(self._endpoint)
+
     @property
     def base_url(self) -> str:
         """The URL of the API, without a trailing slash."""
@@ -408,7 +414,8 @@ class AsyncClient:
             account = self._new_account(account.credentials)
         other = type(self).__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other.__dict__.pop("fine_tuning", None)
+        for resource in ("fine_tuning", "files"):
+            other.__dict__.pop(resource, None)
         other._endpoint = attrs.evolve(
             endpoint,
             account=account,

@@ -6,18 +6,16 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
 from asyncckpt.counts import RequestCounts
 from asyncckpt.errors import APIError, NotFoundError
 from asyncckpt.options import RequestOptions
 from asyncckpt.protocol.failures import validation_error
-from asyncckpt.protocol.headers import merge_headers
 from asyncckpt.protocol.request import path_segment
 from asyncckpt.records.codec import ListDecoder, MismatchError
 from asyncckpt.records.events import FineTuningJobEvent, ListFineTuningJobEventsResponse
 from asyncckpt.records.result_files import ResultFileDecoder
 from asyncckpt.records.steps import Source, StepMetrics, to_step
+from asyncckpt.resources.files import file_download
 from asyncckpt.streams.page import Page
 from asyncckpt.transport.attempt import redacted
 
@@ -31,7 +29,6 @@ event_list: Final = ListDecoder(ListFineTuningJobEventsResponse, FineTuningJobEv
 """Decodes pages of events."""
 
 _SHOWN_OF_AN_ID: Final = 100
-_ANY_CONTENT: Final = {"Accept": "*/*"}
 
 
 async def open_result_file(
@@ -50,13 +47,8 @@ async def open_result_file(
     Raises:
         Exception: Whatever `Download.open` raises, but not that there is no such file.
     """
-    from asyncckpt.transport.download import Download
-
-    options = attrs.evolve(options, headers=merge_headers(options.headers, _ANY_CONTENT))
-    query = endpoint.query(options, {})
     for file_id in files:
-        call = endpoint.call(_content_path(file_id), query, options, RequestCounts())
-        steps = StepsOfFile(Download(endpoint.session, call))
+        steps = StepsOfFile(file_download(endpoint, _segment(file_id), options))
         try:
             await steps.open()
         except NotFoundError:
@@ -68,9 +60,9 @@ async def open_result_file(
     return None
 
 
-def _content_path(file_id: str) -> str:
+def _segment(file_id: str) -> str:
     try:
-        return f"/files/{path_segment('result_files', file_id)}/content"
+        return path_segment("result_files", file_id)
     except ValueError:
         shown = ascii(file_id[:_SHOWN_OF_AN_ID])
     raise APIError(f"The job's result file has an id that is not one: {shown}")
