@@ -17,7 +17,8 @@
     │   │   └── InternalServerError       5xx
     │   ├── APIResponseValidationError
     │   └── PaginationError
-    └── NoCheckpointError
+    ├── NoCheckpointError
+    └── ArchiveError
 
 All of them can be pickled, for process pools and task queues.
 """
@@ -36,6 +37,7 @@ __all__ = [
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "ArchiveError",
     "AuthenticationError",
     "BadRequestError",
     "ConflictError",
@@ -135,6 +137,10 @@ class NoCheckpointError(OpenAIError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.args, self.__dict__)
+
+
+class ArchiveError(OpenAIError):
+    """An archive cannot be read or continued; the message says why, and what to do."""
 
 
 class _ResponseError(APIError):

@@ -13,6 +13,7 @@ from asyncckpt import (
     APIResponseValidationError,
     APIStatusError,
     APITimeoutError,
+    ArchiveError,
     AuthenticationError,
     BadRequestError,
     ConflictError,
@@ -60,6 +61,7 @@ PARENTS = {
     APIResponseValidationError: APIError,
     PaginationError: APIError,
     NoCheckpointError: OpenAIError,
+    ArchiveError: OpenAIError,
 }
 
 
@@ -79,6 +81,7 @@ EXAMPLES: list[OpenAIError] = [
     APIResponseValidationError("odd", response=RESPONSE, body="[]", path="$.data[3]"),
     PaginationError("a cycle", cursor="ftckpt_1", request=REQUEST),
     PaginationError("nowhere", cursor=None),
+    ArchiveError("in use"),
     NoCheckpointError("none", jobs=2, checkpoints=3, metrics=["train_loss"], failed=1),
 ]
 

@@ -1,4 +1,4 @@
-"""Turns records into tables, files and plots.
+"""Turns records into tables, files and plots, and saves an account as an archive.
 
 Tables and files work over any iterable or async iterable of records: the streams of this package,
 your own generators, and lists.
@@ -8,15 +8,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from asyncckpt.export.archiving import ArchiveResult, archive
     from asyncckpt.export.arrow import record_batches, to_arrow, to_pandas, to_polars
     from asyncckpt.export.columns import ColumnError, to_row
     from asyncckpt.export.files import write
     from asyncckpt.export.plots import JobPlot, Plot, plot
+    from asyncckpt.export.progress import ArchiveProgress
 
 __all__ = [
+    "ArchiveProgress",
+    "ArchiveResult",
     "ColumnError",
     "JobPlot",
     "Plot",
+    "archive",
     "plot",
     "record_batches",
     "to_arrow",
@@ -28,6 +33,9 @@ __all__ = [
 
 # The names are imported on first use, because most programs need only some of them.
 _MODULES = {
+    "ArchiveProgress": "asyncckpt.export.progress",
+    "ArchiveResult": "asyncckpt.export.archiving",
+    "archive": "asyncckpt.export.archiving",
     "ColumnError": "asyncckpt.export.columns",
     "JobPlot": "asyncckpt.export.plots",
     "Plot": "asyncckpt.export.plots",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from itertools import islice
 from typing import Final, Generic, TypeAlias, TypeVar
@@ -133,8 +134,15 @@ class Source(Generic[RecordT]):
         return schema if self._fields is None else schema.select(self._fields)
 
 
-async def in_thread(call: Callable[[], ResultT]) -> ResultT:
+async def in_thread(call: Callable[[], ResultT], stop: threading.Event | None = None) -> ResultT:
     """Call a function in a thread, and wait until it returns, even if cancelled.
+
+    Args:
+        call: The function.
+        stop: Set if the caller is cancelled, for a function that can end early.
+
+    Returns:
+        What the function returns.
 
     Raises:
         asyncio.CancelledError: The caller was cancelled; the function has returned nevertheless.
@@ -147,6 +155,8 @@ async def in_thread(call: Callable[[], ResultT]) -> ResultT:
             await asyncio.wait([future])
         except asyncio.CancelledError as error:
             cancelled = error
+            if stop is not None:
+                stop.set()
     try:
         if cancelled is not None:
             # An exception that nobody retrieves would be logged.

@@ -21,7 +21,7 @@ from asyncckpt.records.base import NO_EXTRA, Extra
 from asyncckpt.records.codec import MismatchError
 from asyncckpt.records.steps import ALIASES, METRICS, StepMetrics, number_from, step_from
 
-__all__ = ["LONGEST_LINE", "SORTED_ROWS", "ResultFileDecoder"]
+__all__ = ["LONGEST_LINE", "SORTED_ROWS", "ResultFileDecoder", "is_encoded"]
 
 LONGEST_LINE: Final = 2**20
 SORTED_ROWS: Final = 10_000
@@ -30,6 +30,16 @@ _ENOUGH_TO_TELL: Final = 1_000
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_=\r\n -]+")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _SHOWN_OF_A_VALUE: Final = 40
+
+
+def is_encoded(beginning: bytes) -> bool:
+    """Return whether a result file is encoded in base64.
+
+    Args:
+        beginning: The first line of the file, or at least its first 1,000 bytes.
+    """
+    line = beginning.removeprefix(_BYTE_ORDER_MARK).partition(b"\n")[0].strip(b'"\r ')
+    return line.lower() != b"step" and _BASE64.fullmatch(line) is not None
 
 
 class ResultFileDecoder:
@@ -82,8 +92,7 @@ class ResultFileDecoder:
         """Find out whether the file is encoded; return what has come of it so far."""
         self._is_told = True
         piece, self._beginning = self._beginning, b""
-        line = piece.removeprefix(_BYTE_ORDER_MARK).partition(b"\n")[0].strip(b'"\r ')
-        if line.lower() != b"step" and _BASE64.fullmatch(line):
+        if is_encoded(piece):
             self._encoding = _Base64()
         return piece
 

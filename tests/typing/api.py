@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple, assert_type
 
 import pandas
@@ -41,6 +42,7 @@ from asyncckpt import (
 )
 from asyncckpt.export import (
     Plot,
+    archive,
     plot,
     record_batches,
     to_arrow,
@@ -256,3 +258,11 @@ async def tables(client: AsyncClient, checkpoint: FineTuningJobCheckpoint) -> No
     async for batch in record_batches(jobs.list(), size=5):
         assert_type(batch, pyarrow.RecordBatch)
     to_row(checkpoint.id)  # type: ignore[arg-type]
+
+
+async def archives(client: AsyncClient) -> None:
+    result = await archive(client, "archive", on_progress=print)
+    assert_type(result.failures, tuple[JobFailure, ...])
+    assert_type(result.path, Path)
+    assert_type([piece async for piece in client.files.content("file-1")], list[bytes])
+    await archive(client, 3)  # type: ignore[arg-type]
