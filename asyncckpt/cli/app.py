@@ -20,7 +20,7 @@ from asyncckpt.cli.arguments import (
     Repeatable,
     chosen_ids,
 )
-from asyncckpt.cli.commands import plot, sandbox
+from asyncckpt.cli.commands import export, plot, sandbox
 from asyncckpt.cli.connection import Connection
 from asyncckpt.cli.destination import Destination
 from asyncckpt.cli.inputs import metadata_from, read_ids, time_from
@@ -50,6 +50,7 @@ Examples:
   asyncckpt events ftjob-abc123                what happened in a job
   asyncckpt best ftjob-abc123                  the checkpoint to use, and why
   asyncckpt plot ftjob-abc123                  its training curve and checkpoints
+  asyncckpt export archive                     save all jobs of the account
   asyncckpt sandbox                            serve the API with test data
 
 The API key is read from OPENAI_API_KEY, and with --azure from
@@ -69,6 +70,7 @@ output has closed the pipe.
 )
 
 app.command(plot.plot_jobs, name="plot", help_epilogue=plot.EXAMPLES)
+app.command(export.export_account, name="export", help_epilogue=export.EXAMPLES)
 app.command(sandbox.serve_sandbox, name="sandbox", help_epilogue=sandbox.EXAMPLES)
 
 

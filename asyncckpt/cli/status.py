@@ -65,6 +65,8 @@ class StatusLine:
         asyncckpt: [=========>          ] 61/120 jobs, 1,830 checkpoints, 412/s
         asyncckpt: 61/120 jobs, no checkpoint for 5 s: RateLimitError (429): waiting 7.00 s
 
+    If the command knows how long its work still takes, the line says that too.
+
     A command enters it, and says what arrives::
 
         with line:
@@ -93,6 +95,7 @@ class StatusLine:
         self._counts: deque[tuple[float, int]] = deque(maxlen=_RATED_UPDATES)
         self._jobs: OverJobs | None = None
         self._total: int | None = None
+        self._remaining: float | None = None
         self._is_between_rows = False
         self._message = ""
         self._noted_at = 0.0
@@ -127,6 +130,10 @@ class StatusLine:
             total: The number of jobs, for a bar; None if it is not known.
         """
         self._jobs, self._total = jobs, total
+
+    def expect(self, seconds: float | None) -> None:
+        """Show how long the work still takes; None if that is not known."""
+        self._remaining = seconds
 
     def arrived(self, count: int = 1) -> None:
         """Note that records have arrived."""
@@ -184,7 +191,8 @@ class StatusLine:
         records = f"{self._count:,} {self._what}{'s' * (self._count != 1)}"
         (then, before), (now, count) = self._counts[0], self._counts[-1]
         rate = f"{(count - before) / (now - then):,.0f}/s" if now > then else ""
-        text = ", ".join(filter(None, [self._job_counts(), records, rate]))
+        left = "" if self._remaining is None else f"{_duration(self._remaining)} left"
+        text = ", ".join(filter(None, [self._job_counts(), records, rate, left]))
         return self._bar(columns_of_stderr() - len(text)) + text
 
     def _job_counts(self) -> str:
@@ -212,6 +220,14 @@ class StatusLine:
         fitted = chop_cells(f"asyncckpt: {text}", max(1, columns_of_stderr() - 1))[0]
         self._shown = cell_len(fitted)
         return fitted
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration of which only the largest units matter."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def can_rewrite_a_line(stream: TextIO | None) -> bool:
