@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
 from asyncckpt.errors import (
-    APIError,
     BadRequestError,
     NotFoundError,
     PaginationError,
@@ -14,15 +13,20 @@ from asyncckpt.errors import (
 )
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.page import OnWire, Page, PageWalk, ignore
-from asyncckpt.streams.reading import MAX_NEW, Order, Place, Reading, ReadingCursor, Step
-from asyncckpt.streams.seen import Seen
+from asyncckpt.streams.reading import MAX_NEW, Order, Place, Reading, Step
+from asyncckpt.streams.resumption import ListState
+from asyncckpt.streams.seen import digest_of
 
-__all__ = ["Follower", "ListSource"]
+__all__ = ["Follower", "ListSource", "TooManyRecordsError"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
 
 _READINGS = 3
 """How often a reading is begun, if cursors are rejected."""
+
+
+class TooManyRecordsError(PaginationError):
+    """A list has more new records than are held in memory."""
 
 
 class ListSource(Protocol[RecordT]):
@@ -39,17 +43,17 @@ class Follower(Generic[RecordT]):
     Args:
         source: Fetches the pages.
         place_of: Returns the place of a record in the order of the list.
-        seen: The records that have been handed out. The caller adds those that it hands out.
+        state: What has been handed out.
     """
 
     def __init__(
-        self, source: ListSource[RecordT], place_of: Callable[[RecordT], Place], seen: Seen
+        self, source: ListSource[RecordT], place_of: Callable[[RecordT], Place], state: ListState
     ) -> None:
-        self.seen = seen
-        self.place_of = place_of
         self._source = source
-        self._order = Order.UNKNOWN
-        self._cursor: ReadingCursor | None = None
+        self._place_of = place_of
+        self._state = state
+        self._cursor = state.cursor
+        self._order = Order.UNKNOWN if state.cursor is None else Order.OLDEST_FIRST
         self._reading: Reading[RecordT] | None = None
 
     async def read(self, *, thorough: bool) -> list[RecordT]:
@@ -64,8 +68,8 @@ class Follower(Generic[RecordT]):
 
         Raises:
             APIError: A request failed.
-            PaginationError: The server's cursors do not lead to all records, or there are too many
-                new records.
+            PaginationError: The server's cursors do not lead to all records.
+            TooManyRecordsError: There are more than `MAX_NEW` new records.
         """
         for _ in range(_READINGS - 1):
             reading = await self._attempt(thorough=thorough)
@@ -80,6 +84,14 @@ class Follower(Generic[RecordT]):
             )
         return reading
 
+    def hand_out(self, record: RecordT) -> None:
+        """Record that a record is handed out."""
+        self._state.seen.add(digest_of(record.id), self._place_of(record).time)
+
+    def settle(self) -> None:
+        """Record that all that was read has been handed out."""
+        self._state.cursor = self._cursor
+
     def commit(self) -> None:
         """Start the next reading where the last one has ended."""
         if self._reading is not None:
@@ -90,7 +102,7 @@ class Follower(Generic[RecordT]):
         """Read the new records; return None if a cursor does not lead further."""
         start = self._cursor
         reading = Reading(
-            self.seen, self.place_of, learned=self._order, cursor=start, thorough=thorough
+            self._state.seen, self._place_of, learned=self._order, cursor=start, thorough=thorough
         )
         cursors: list[str | None] = []
 
@@ -118,8 +130,8 @@ class Follower(Generic[RecordT]):
         return reading.oldest_first()
 
 
-def _too_many(page: Page[RecordT]) -> APIError:
-    return PaginationError(
+def _too_many(page: Page[RecordT]) -> TooManyRecordsError:
+    return TooManyRecordsError(
         f"The list has more than {MAX_NEW:,} new records",
         cursor=None,
         request=page.response.request,

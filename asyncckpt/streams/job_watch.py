@@ -19,7 +19,6 @@ from asyncckpt.streams.follower import Follower, ListSource
 from asyncckpt.streams.reading import Place
 from asyncckpt.streams.resumption import JobState, Kind
 from asyncckpt.streams.schedule import TERMINAL, Needs, Rhythm, needs_of
-from asyncckpt.streams.seen import digest_of
 from asyncckpt.streams.updates import (
     CaughtUp,
     CheckpointCreated,
@@ -171,7 +170,7 @@ class JobWatch:
         if is_first:
             updates.append(CaughtUp(job, fine_tuning_job_id=self.job_id))
             self._is_caught_up = True
-        self._skipped = 0 if needs.events else self._skipped + 1
+        self._skipped = 0 if needs.checkpoints else self._skipped + 1
         if has_ended and is_new_status:
             self._ended = job
         elif has_ended:
@@ -195,14 +194,18 @@ class JobWatch:
         """Record that an update is handed out."""
         match update:
             case CheckpointCreated(checkpoint):
-                place = self._checkpoints.place_of(checkpoint)
-                self.state.checkpoints.add(digest_of(checkpoint.id), place.time)
+                self._checkpoints.hand_out(checkpoint)
             case EventLogged(event):
-                self.state.events.add(digest_of(event.id), self._events.place_of(event).time)
+                self._events.hand_out(event)
             case StatusChanged(job) | CaughtUp(job):
                 self.state.status = job.status
             case Finished():
                 self.state.finish()
+
+    def settle(self) -> None:
+        """Record that all updates of the last poll have been handed out."""
+        self._checkpoints.settle()
+        self._events.settle()
 
     async def _items(self, needs: Needs, *, thorough: bool) -> list[Update]:
         """Read the lists, and merge what is new by time."""

@@ -4,8 +4,9 @@ A token is a JSON object::
 
     {"version": 1, "kind": "updates", "jobs": {"ftjob-abc123": {...}}}
 
-The state of a job has its last `status`, and what was handed out of its `checkpoints` and `events`;
-see `Seen.to_json`. A finished job is `{"finished": true}`.
+The state of a job has its last `status`, and what was handed out of its `checkpoints` and `events`:
+`seen`, see `Seen.to_json`, and, for a list that is oldest first, the `cursor` to continue after. A
+finished job is `{"finished": true}`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Final, Literal, TypeAlias, cast
 
 import attrs
 
+from asyncckpt.streams.reading import ReadingCursor
 from asyncckpt.streams.seen import Seen
 
-__all__ = ["MAX_TOKEN", "JobState", "Kind", "decode_token", "encode_token"]
+__all__ = ["MAX_TOKEN", "JobState", "Kind", "ListState", "decode_token", "encode_token"]
 
 MAX_TOKEN: Final = 256 * 2**20
 """The highest number of characters in a token."""
@@ -27,6 +29,46 @@ Kind: TypeAlias = Literal["updates", "checkpoints"]
 
 _VERSION: Final = 1
 _MAX_STATUS: Final = 1_000
+_MAX_CURSOR: Final = 200
+
+
+@attrs.define
+class ListState:
+    """What has been handed out of one list.
+
+    Attributes:
+        seen: The items.
+        cursor: Where to continue, if the list is oldest first; all items before it have been handed
+            out.
+    """
+
+    seen: Seen = attrs.field(factory=Seen)
+    cursor: ReadingCursor | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the state as JSON."""
+        state: dict[str, object] = {"seen": self.seen.to_json()}
+        # Without a cursor, the list is read from its beginning.
+        if self.cursor is not None and len(self.cursor.after) <= _MAX_CURSOR:
+            state["cursor"] = [self.cursor.after, self.cursor.expected]
+        return state
+
+    @classmethod
+    def from_json(cls, state: object) -> ListState:
+        """Restore the state that `to_json` returned.
+
+        Raises:
+            ValueError: It is malformed.
+        """
+        fields = _object(state, "a list")
+        seen = Seen.from_json(fields.get("seen"))
+        match fields.get("cursor", ()):
+            case ():
+                return cls(seen)
+            case [str() as after, str() as expected] if after:
+                return cls(seen, ReadingCursor(after, expected))
+            case _:
+                raise ValueError("a list has no valid cursor")
 
 
 @attrs.define
@@ -42,13 +84,13 @@ class JobState:
 
     status: str | None = None
     finished: bool = False
-    checkpoints: Seen = attrs.field(factory=Seen)
-    events: Seen = attrs.field(factory=Seen)
+    checkpoints: ListState = attrs.field(factory=ListState)
+    events: ListState = attrs.field(factory=ListState)
 
     def finish(self) -> None:
         """Record that the end of the job is handed out, and forget the rest."""
         self.finished = True
-        self.checkpoints, self.events = Seen(), Seen()
+        self.checkpoints, self.events = ListState(), ListState()
 
     def to_json(self) -> dict[str, object]:
         """Return the state as JSON."""
@@ -67,19 +109,17 @@ class JobState:
         Raises:
             ValueError: It is malformed.
         """
-        match state:
-            case {"finished": True}:
-                return cls(finished=True)
-            case {"status": None | str() as status, "checkpoints": checkpoints, "events": events}:
-                if status is not None and len(status) > _MAX_STATUS:
-                    raise ValueError("a status is too long")
-                return cls(
-                    status,
-                    checkpoints=Seen.from_json(checkpoints),
-                    events=Seen.from_json(events),
-                )
-            case _:
-                raise ValueError("a job has no valid state")
+        fields = _object(state, "a job")
+        if fields.get("finished") is True:
+            return cls(finished=True)
+        status = fields.get("status")
+        if status is not None and not (isinstance(status, str) and len(status) <= _MAX_STATUS):
+            raise ValueError("a job has no valid status")
+        return cls(
+            status,
+            checkpoints=ListState.from_json(fields.get("checkpoints")),
+            events=ListState.from_json(fields.get("events")),
+        )
 
 
 def encode_token(kind: Kind, jobs: Mapping[str, JobState]) -> str:
@@ -107,27 +147,30 @@ def decode_token(kind: Kind, token: object) -> dict[str, JobState]:
     try:
         decoded = cast("object", json.loads(token))
     except (ValueError, RecursionError):
-        raise _malformed("it is not JSON") from None
-    match decoded:
-        case {"version": 1, "kind": str() as made_by, "jobs": dict() as jobs}:
-            pass
-        case {"version": int() as version} if version != _VERSION:
-            raise ValueError(
-                f"resume has version {version}, and this version of asyncckpt reads {_VERSION}"
-            )
-        case _:
-            raise _malformed("it has no version, kind and jobs")
+        raise ValueError("resume is not the resume_token of a watch: it is not JSON") from None
+    try:
+        fields = _object(decoded, "it")
+        _check_origin(fields, kind)
+        jobs = _object(fields.get("jobs"), "the list of jobs")
+        return {job_id: JobState.from_json(state) for job_id, state in jobs.items()}
+    except ValueError as error:
+        raise ValueError(f"resume is not the resume_token of a watch: {error}") from None
+
+
+def _object(value: object, what: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} is not an object")
+    return cast("dict[str, object]", value)
+
+
+def _check_origin(fields: Mapping[str, object], kind: Kind) -> None:
+    version, made_by = fields.get("version"), fields.get("kind")
+    if not isinstance(version, int):
+        raise ValueError("it has no version")
+    if version != _VERSION:
+        raise ValueError(f"it has version {version}; this version of asyncckpt reads {_VERSION}")
     if made_by != kind:
         raise ValueError(
-            "resume is the token of another kind of watch: tokens of jobs.watch and of "
-            "checkpoints.watch cannot be exchanged"
+            "it is of another kind of watch: tokens of jobs.watch and of checkpoints.watch cannot "
+            "be exchanged"
         )
-    states = cast("dict[str, object]", jobs)
-    try:
-        return {job_id: JobState.from_json(state) for job_id, state in states.items()}
-    except ValueError as error:
-        raise _malformed(str(error)) from None
-
-
-def _malformed(problem: str) -> ValueError:
-    return ValueError(f"resume is not the resume_token of a watch: {problem}")

@@ -78,13 +78,14 @@ class Needs:
 def needs_of(status: str, *, is_first: bool, has_changed: bool, skipped: int) -> Needs:
     """Return what to request besides the job.
 
-    A job that waits in the queue creates nothing. To be safe, its lists are read every tenth time.
+    A job that waits in the queue creates nothing, and one whose files are validated creates no
+    checkpoints. To be safe, both lists are read every tenth time.
 
     Args:
         status: The status of the job.
         is_first: Whether this is the first poll of the job in this watch.
         has_changed: Whether the status has changed, or the job was woken.
-        skipped: The number of polls since the lists were read.
+        skipped: The number of polls since the checkpoints were read.
     """
     if is_first or has_changed or skipped >= _FULL_LOOK_EVERY - 1:
         return Needs(checkpoints=True, events=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Final
+from typing import Final, cast
 
 __all__ = ["MAX_KEPT", "WINDOW", "Seen", "digest_of"]
 
@@ -100,22 +100,25 @@ class Seen:
         Raises:
             ValueError: It is malformed.
         """
-        match state:
-            case [None | int() as floor, *pairs] if len(pairs) % 2 == 0:
-                seen = cls()
-                seen.floor = floor
-            case _:
-                raise ValueError("a list has no valid state")
+        items = cast("list[object]", state) if isinstance(state, list) else []
+        if len(items) % 2 == 0 or not (items[0] is None or _is_integer(items[0])):
+            raise ValueError("a list has no valid state")
+        seen = cls()
+        seen.floor = cast("int | None", items[0])
         time = 0
-        for step, digests in zip(pairs[::2], pairs[1::2], strict=True):
-            if isinstance(step, bool) or not isinstance(step, int) or not isinstance(digests, str):
+        for step, digests in zip(items[1::2], items[2::2], strict=True):
+            if not _is_integer(step) or not isinstance(digests, str):
                 raise ValueError("a list has an item without a valid time or digest")
             if len(digests) % _DIGEST_CHARACTERS or not digests.isascii():
                 raise ValueError("a list has a malformed digest")
-            time += step
+            time += cast("int", step)
             for start in range(0, len(digests), _DIGEST_CHARACTERS):
                 seen._times[digests[start : start + _DIGEST_CHARACTERS]] = time
         if len(seen) > MAX_KEPT + WINDOW:
             raise ValueError("a list has too many items")
         seen._trim_at = max(2 * WINDOW, len(seen) + WINDOW)
         return seen
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

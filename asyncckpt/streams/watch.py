@@ -55,7 +55,8 @@ class _WatchBase(Stream):
 
         Pass it as `resume` to another watch of the same jobs, in this process or another one: it
         yields the rest. The token can be read at any time. Its size depends on the number of jobs,
-        not on the number of updates: about 2 kB for each running job, less for others.
+        not on the number of updates: 2 to 5 kB for each running job, less for others. Reading it
+        takes about 0.05 ms for each running job.
         """
         return encode_token(self._KIND, self._roster.states)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import random
 import time
 from collections import deque
@@ -25,6 +26,7 @@ from asyncckpt.errors import APIError, AuthenticationError, NotFoundError, Permi
 from asyncckpt.options import check_number
 from asyncckpt.streams.channels import BoundedQueue
 from asyncckpt.streams.failures import JobFailure, failure_of
+from asyncckpt.streams.follower import TooManyRecordsError
 from asyncckpt.streams.job_watch import JobFeed, JobWatch, Look
 from asyncckpt.streams.resumption import JobState, Kind
 from asyncckpt.streams.schedule import Rhythm, phase_of
@@ -41,7 +43,14 @@ CONCURRENCY: Final = 50
 DEFAULT_MAX_SILENCE: Final = 600.0
 """Seconds."""
 
-_PERMANENT: Final = (AuthenticationError, PermissionDeniedError, NotFoundError)
+_PERMANENT: Final = (
+    AuthenticationError,
+    PermissionDeniedError,
+    NotFoundError,
+    TooManyRecordsError,
+)
+
+_log: Final = logging.getLogger("asyncckpt")
 
 
 def _optional_seconds(_: object, field: attrs.Attribute[float], value: float | None) -> None:
@@ -272,7 +281,7 @@ class Watching(Reader):
             async with self._slots:
                 due = await self._poll(job)
         if job is not None:
-            del self._roster.watched[job.job_id]
+            self._roster.watched.pop(job.job_id, None)
 
     def _open(self, source_item: object) -> JobWatch | None:
         """Return a job to watch; None if it is invalid, has finished, or is watched already."""
@@ -314,6 +323,7 @@ class Watching(Reader):
             batch = _Batch(job, look.updates)
             self._queue.put_nowait(batch)
             await batch.is_taken.wait()
+        job.settle()
         if job.is_over:
             return None
         if job.is_ending:
@@ -338,16 +348,19 @@ class Watching(Reader):
             job.silent_since = started
         max_silence = self._settings.max_silence
         silence = now - job.silent_since
-        if isinstance(error, _PERMANENT):
+        if isinstance(error, _PERMANENT) or getattr(error, "is_final", False):
             self._report(job.job_id, error)
             return None
         if max_silence is not None and silence >= max_silence:
             error.add_note(f"asyncckpt has polled the job for {silence:.0f} s without success")
             self._report(job.job_id, error)
             return None
-        return job.rhythm.after_failure(
+        due = job.rhythm.after_failure(
             now, jobs=len(self._roster.watched), fraction=random.random()
         )
+        kind, shown = type(error).__name__, safe_text(job.job_id)
+        _log.info("%s: polling job %s again in %.1f s", kind, shown, due - now)
+        return due
 
     def _report(self, job_id: object, error: Exception) -> None:
         self._queue.put_nowait(failure_of(job_id, error))

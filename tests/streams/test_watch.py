@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,8 +18,7 @@ from asyncckpt import (
     StatusChanged,
 )
 
-from support.clock import run
-from support.leftovers import nothing_left
+from support.clock import in_virtual_time
 from support.watched import (
     WatchedJob,
     brief,
@@ -30,20 +29,6 @@ from support.watched import (
     watch,
     watch_checkpoints,
 )
-
-
-def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test under a virtual clock, and fail if it leaves anything behind."""
-
-    def wrapper(*arguments: Any) -> None:
-        async def checked() -> None:
-            async with nothing_left():
-                await test(*arguments)
-
-        run(checked())
-
-    wrapper.__name__, wrapper.__doc__ = test.__name__, test.__doc__
-    return wrapper
 
 
 @in_virtual_time

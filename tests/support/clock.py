@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from unittest import mock
 
+from support.leftovers import nothing_left
+
 T = TypeVar("T")
 
 
@@ -55,3 +57,17 @@ def run(main: Coroutine[Any, Any, T], *, monotonic: tuple[str, ...] = ()) -> T:
         finally:
             for patch in patches:
                 patch.stop()
+
+
+def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run a test under a virtual clock, and fail if it leaves anything behind."""
+
+    def wrapper(*arguments: Any) -> None:
+        async def checked() -> None:
+            async with nothing_left():
+                await test(*arguments)
+
+        run(checked())
+
+    wrapper.__name__, wrapper.__doc__ = test.__name__, test.__doc__
+    return wrapper

@@ -61,6 +61,7 @@ class Served(Generic[RecordT]):
     asked: list[tuple[str | None, bool]] = attrs.field(factory=list)
     ignores_cursors: bool = False
     failing: Callable[[], Exception | None] = lambda: None
+    latency: float = 0.0
 
     def listed(self) -> list[RecordT]:
         if self.order == "none":
@@ -70,6 +71,8 @@ class Served(Generic[RecordT]):
 
     async def __call__(self, after: str | None, *, small: bool) -> Page[RecordT]:
         self.asked.append((after, small))
+        if self.latency:
+            await asyncio.sleep(self.latency)
         if (failure := self.failing()) is not None:
             raise failure
         records = self.listed()
@@ -100,12 +103,13 @@ class WatchedJob:
     failing: Callable[[], Exception | None] = lambda: None
     polls: list[float] = attrs.field(factory=list)
     on_poll: Callable[[], None] = lambda: None
+    latency: float = 0.0
     checkpoints: Served[FineTuningJobCheckpoint] = attrs.field(init=False)
     events: Served[FineTuningJobEvent] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.checkpoints = Served(self.order)
-        self.events = Served(self.order)
+        self.checkpoints = Served(self.order, latency=self.latency)
+        self.events = Served(self.order, latency=self.latency)
 
     @property
     def requests(self) -> int:
@@ -123,6 +127,8 @@ class WatchedJob:
         except RuntimeError:
             self.polls.append(0.0)
         self.on_poll()
+        if self.latency:
+            await asyncio.sleep(self.latency)
         if (failure := self.failing()) is not None:
             raise failure
         return Sighting(self.record, self.hint)
