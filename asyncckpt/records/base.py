@@ -7,22 +7,39 @@ fine-tuning objects in the API reference. A field that the API calls optional, o
 Records compare by all fields. They hash by all fields except dicts and lists.
 """
 
+# The functions that create and read an `Extra` use its private attribute.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import attrs
 
-__all__ = ["Extra", "HasId", "ListBody", "Record", "as_datetime", "extra_field"]
+__all__ = [
+    "NO_EXTRA",
+    "Extra",
+    "HasId",
+    "ListBody",
+    "Record",
+    "as_datetime",
+    "extra_field",
+    "extra_with_forms",
+    "forms_of",
+]
 
 
 class Extra(dict[str, builtins.object]):
     """An immutable dict of the fields that a record class does not define."""
 
-    __slots__ = ()
+    # What `asyncckpt.records.forms` needs to write the other fields as they were sent. It is here,
+    # and not in a field of the record, because it costs nothing where it is not needed.
+    __slots__ = ("_forms",)
+    _forms: Mapping[str, builtins.object]
 
     def _refuse(self, *_: builtins.object, **__: builtins.object) -> NoReturn:
         msg = "the extra fields of a record cannot be changed; use attrs.evolve() to make a copy"
@@ -32,12 +49,29 @@ class Extra(dict[str, builtins.object]):
         __setitem__ = __delitem__ = __ior__ = _refuse
         clear = pop = popitem = setdefault = update = _refuse
 
-    def __reduce__(self) -> tuple[type[Extra], tuple[dict[str, builtins.object]]]:
-        return Extra, (dict(self),)
+    def __reduce__(self) -> tuple[builtins.object, ...]:
+        forms = forms_of(self)
+        return (extra_with_forms, (dict(self), forms)) if forms else (Extra, (dict(self),))
 
 
 NO_EXTRA: Final = Extra()
 """Shared by all records without unknown fields, to save memory."""
+
+_NO_FORMS: Final[Mapping[str, builtins.object]] = MappingProxyType({})
+
+
+def extra_with_forms(
+    fields: Mapping[str, builtins.object], forms: Mapping[str, builtins.object]
+) -> Extra:
+    """Return the unknown fields of a record, with the sent forms of known ones."""
+    extra = Extra(fields)
+    extra._forms = dict(forms)
+    return extra
+
+
+def forms_of(extra: Extra) -> Mapping[str, builtins.object]:
+    """Return the sent forms of known fields; see `asyncckpt.records.forms`."""
+    return getattr(extra, "_forms", _NO_FORMS)
 
 
 def _frozen_extra(fields: Mapping[str, builtins.object]) -> Extra:

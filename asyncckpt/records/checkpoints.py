@@ -6,9 +6,10 @@ from datetime import datetime
 
 import attrs
 
-from asyncckpt.records.base import Extra, Record, as_datetime, extra_field
+from asyncckpt.records.base import Extra, Record, extra_field, forms_of
+from asyncckpt.records.forms import ABSENT, NULL, TEXT_TIME, datetime_of
 
-__all__ = ["FineTuningJobCheckpoint", "Metrics"]
+__all__ = ["FineTuningJobCheckpoint", "Metrics", "age_key", "step_of"]
 
 
 @attrs.frozen
@@ -26,13 +27,13 @@ class Metrics(Record):
         extra: Fields that this record does not define.
     """
 
-    step: float | None = None
-    train_loss: float | None = None
-    train_mean_token_accuracy: float | None = None
-    valid_loss: float | None = None
-    valid_mean_token_accuracy: float | None = None
-    full_valid_loss: float | None = None
-    full_valid_mean_token_accuracy: float | None = None
+    step: float | None = attrs.field(default=None, metadata=NULL)
+    train_loss: float | None = attrs.field(default=None, metadata=NULL)
+    train_mean_token_accuracy: float | None = attrs.field(default=None, metadata=NULL)
+    valid_loss: float | None = attrs.field(default=None, metadata=NULL)
+    valid_mean_token_accuracy: float | None = attrs.field(default=None, metadata=NULL)
+    full_valid_loss: float | None = attrs.field(default=None, metadata=NULL)
+    full_valid_mean_token_accuracy: float | None = attrs.field(default=None, metadata=NULL)
     extra: Extra = extra_field()
 
 
@@ -40,32 +41,60 @@ class Metrics(Record):
 class FineTuningJobCheckpoint(Record):
     """A model checkpoint of a fine-tuning job.
 
-    API reference: *The fine-tuning job checkpoint object*.
+    API reference: *The fine-tuning job checkpoint object*. `asyncckpt.converter` writes a
+    checkpoint as the server sent it, also if the server left out a field or sent ``null`` or text.
 
     Attributes:
         id: The identifier of the checkpoint. To list the checkpoints after it, pass it as `after`.
-        created_at: The creation time, in Unix seconds; see also `created`.
-        fine_tuned_model_checkpoint: The name of the model, for use in other API calls.
+        created_at: The creation time, in whole Unix seconds, also if the server sent ISO 8601 text.
+            See also `created`.
+        fine_tuned_model_checkpoint: The name of the model, for use in other API calls; on some
+            servers, a path.
         fine_tuning_job_id: The id of the job that created the checkpoint.
-        metrics: The metrics at the checkpoint's step.
-        step_number: The step at which the checkpoint was created.
+        metrics: The metrics at the checkpoint's step. If the server sent none, all of them are
+            None.
+        step_number: The step at which the checkpoint was created. OpenAI and Azure always send it;
+            it is None if the server did not.
         object: Always ``"fine_tuning.job.checkpoint"``.
+        result_files: The files of the checkpoint; None if the server does not list them, as OpenAI
+            and Azure.
         extra: Fields that this record does not define.
     """
 
     id: str
-    created_at: int
+    created_at: int = attrs.field(metadata=TEXT_TIME)
     fine_tuned_model_checkpoint: str
     fine_tuning_job_id: str
-    metrics: Metrics
-    step_number: int
-    object: str = "fine_tuning.job.checkpoint"
+    metrics: Metrics = attrs.field(default=Metrics(), metadata=ABSENT | NULL)
+    step_number: int | None = attrs.field(default=None, metadata=ABSENT | NULL)
+    object: str = attrs.field(default="fine_tuning.job.checkpoint", metadata=ABSENT)
+    result_files: list[str] | None = attrs.field(default=None, metadata=NULL, hash=False)
     extra: Extra = extra_field()
 
     @property
     def created(self) -> datetime:
-        """`created_at` as an aware datetime in UTC."""
-        return as_datetime(self.created_at)
+        """The creation time as an aware datetime in UTC, as exact as the server sent it."""
+        return datetime_of(self, "created_at")
+
+
+def step_of(checkpoint: FineTuningJobCheckpoint) -> int | None:
+    """Return the step of a checkpoint, from its metrics if need be; None if it is unknown."""
+    if checkpoint.step_number is not None:
+        return checkpoint.step_number
+    return None if checkpoint.metrics.step is None else int(checkpoint.metrics.step)
+
+
+def age_key(checkpoint: FineTuningJobCheckpoint) -> tuple[int, float, str]:
+    """Return a key that sorts the checkpoints of a job, the oldest first.
+
+    The order is that of the steps, then of the creation times, then of the ids. A checkpoint
+    without a step is taken to be older than one with a step.
+    """
+    step = step_of(checkpoint)
+    created: float = checkpoint.created_at
+    if "created_at" in forms_of(checkpoint.extra):
+        created = checkpoint.created.timestamp()
+    return -1 if step is None else step, created, checkpoint.id
 
 
 @attrs.frozen

@@ -7,35 +7,41 @@ fields of the record class. It finds every error of the body. The second convert
 records. It can run later, so that the cursor of a page is known before its records are created.
 
 A wire class forbids unknown fields, because parsing is fast only without them. If a body has an
-unknown field, the fast parser fails, and a slower one decodes the body. The names of the unknown
-fields become optional fields of a new wire class, so that the next page is parsed fast again. The
-number of learned names is bounded, and so is how often a new class is created. So a server that
+unknown field, the fast parser fails, and a slower one decodes the body. The same happens if a known
+field is absent or null against the API reference, or a time is text. The names of the unknown,
+absent and null fields are learned by a new wire class, so that the next page is parsed fast again.
+The number of learned names is bounded, and so is how often a new class is created. So a server that
 sends new names in every page costs little time and memory.
 """
 
 from __future__ import annotations
 
 import functools
-import types
-import typing
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
-import attrs
 import msgspec
 
-from asyncckpt.records.base import NO_EXTRA, Extra, HasId, ListBody
+from asyncckpt.records.base import NO_EXTRA, Extra, HasId, ListBody, extra_with_forms
+from asyncckpt.records.forms import Forms, take_forms
+from asyncckpt.records.wire import (
+    Learned,
+    can_be_learned,
+    record_fields,
+    replace_records,
+    wire_class,
+)
 
 __all__ = ["Decoder", "ListDecoder", "MismatchError", "TruncatedBodyError", "record_fields"]
 
 _T = TypeVar("_T")
 
-_UnknownFields = frozenset[tuple[type, str]]
-
 _MAX_LEARNED_NAMES: Final = 16
 _MAX_LEARNED_CHARACTERS: Final = 2048
 """The bounds of the names that a decoder learns: their number, and their total length."""
+
+_ARRAY_OR_SPACE: Final = (b"[", b" ", b"\t", b"\n", b"\r")
 
 _FIRST_WAIT: Final = 8
 _WAIT_GROWTH: Final = 4
@@ -72,7 +78,7 @@ class Decoder(Generic[_T]):
 
     def __init__(self, record_type: type[_T]) -> None:
         self._type = record_type
-        self._unknown: _UnknownFields = frozenset()
+        self._learned: Learned = frozenset()
         self._wire_decoder: msgspec.json.Decoder[Any] | None = None
         self._pages_to_wait = 0
         self._next_wait = _FIRST_WAIT
@@ -80,7 +86,7 @@ class Decoder(Generic[_T]):
     def prepare(self) -> msgspec.json.Decoder[Any]:
         """Build what parses the bodies, unless it is built already."""
         if self._wire_decoder is None:
-            self._wire_decoder = msgspec.json.Decoder(_wire_class(self._type, self._unknown))
+            self._wire_decoder = msgspec.json.Decoder(wire_class(self._type, self._learned))
         return self._wire_decoder
 
     def decode(self, content: bytes) -> _T:
@@ -111,14 +117,14 @@ class Decoder(Generic[_T]):
         try:
             return self.prepare().decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            # The reason may be an unknown field, which is not an error.
+            # The reason may be an unknown field or another form, which is not an error.
             return self._decode_slowly(content)
 
     def _decode_slowly(self, content: bytes) -> _T:
         found: defaultdict[type, set[str]] = defaultdict(set)
         try:
             value = msgspec.json.decode(content)
-            _move_unknown(value, _layout(cast("type", self._type)), found)
+            _prepare(value, _layout(cast("type", self._type)), found)
             record = msgspec.convert(value, self._type)
         except msgspec.ValidationError as error:
             problem, _, path = str(error).partition(" - at ")
@@ -135,25 +141,27 @@ class Decoder(Generic[_T]):
         return record
 
     def _learn(self, found: Mapping[type, Set[str]]) -> None:
+        if not found:
+            return
         self._pages_to_wait -= 1
         if self._pages_to_wait > 0 or any(
             len(names) > _MAX_LEARNED_NAMES for names in found.values()
         ):
             return
         names = frozenset(
-            (cls, name) for cls in found for name in found[cls] if _can_be_wire_field(name)
+            (cls, name) for cls in found for name in found[cls] if can_be_learned(name)
         )
         # If there is no room for the old and the new names, the new names replace the old ones.
-        for learned in (self._unknown | names, names):
-            if learned != self._unknown and _is_within_bounds(learned):
-                self._unknown = learned
+        for learned in (self._learned | names, names):
+            if learned != self._learned and _is_within_bounds(learned):
+                self._learned = learned
                 self._wire_decoder = None
                 self._pages_to_wait = self._next_wait
                 self._next_wait = min(_WAIT_GROWTH * self._next_wait, _LONGEST_WAIT)
                 return
 
 
-def _is_within_bounds(names: _UnknownFields) -> bool:
+def _is_within_bounds(names: Learned) -> bool:
     return (
         len(names) <= _MAX_LEARNED_NAMES
         and sum(len(name) for _, name in names) <= _MAX_LEARNED_CHARACTERS
@@ -185,6 +193,8 @@ class ListDecoder(Generic[_T]):
     def parse(self, content: bytes) -> ListBody:
         """Parse and check one body.
 
+        A bare array is read as the `data` of a page.
+
         Returns:
             The body. Its `data` are wire objects, to be converted by `to_records`.
 
@@ -192,7 +202,13 @@ class ListDecoder(Generic[_T]):
             TruncatedBodyError: The JSON is truncated.
             MismatchError: The body is not JSON, or does not match the list class.
         """
-        body: ListBody = self._decoder.parse(content)
+        if content[:1] not in _ARRAY_OR_SPACE or content.lstrip()[:1] != b"[":
+            body: ListBody = self._decoder.parse(content)
+            return body
+        try:
+            body = self._decoder.parse(b'{"data":' + content + b"}")
+        except MismatchError as mismatch:
+            raise MismatchError(str(mismatch), mismatch.path.replace("$.data", "$", 1)) from None
         return body
 
     def to_records(self, parsed: Sequence[HasId]) -> list[_T]:
@@ -200,86 +216,12 @@ class ListDecoder(Generic[_T]):
         return to_record(parsed, self._records_type)
 
 
-def _can_be_wire_field(name: str) -> bool:
-    # msgspec rejects other names.
-    return bool(name) and name.isprintable() and '"' not in name and "\\" not in name
-
-
-@functools.cache
-def record_fields(cls: type) -> Mapping[str, Any]:
-    """Return the names and types of the fields of a record class, without `extra`."""
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in attrs.fields(cls) if field.name != "extra"}
-
-
-def _replace_records(annotation: Any, replace: Callable[[type], Any]) -> Any:
-    """Return a type annotation with every record class in it replaced."""
-    if isinstance(annotation, type) and attrs.has(annotation):
-        return replace(annotation)
-    arguments = typing.get_args(annotation)
-    if not arguments:
-        return annotation
-    replaced = tuple(_replace_records(argument, replace) for argument in arguments)
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        return functools.reduce(lambda left, right: left | right, replaced)
-    generic: Any = typing.get_origin(annotation)
-    return generic[replaced]
-
-
-def _wire_class(cls: type, unknown: _UnknownFields) -> type[msgspec.Struct]:
-    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-    for field in attrs.fields(cls):
-        if field.name == "extra":
-            continue
-        wire_type = _replace_records(
-            record_fields(cls)[field.name], lambda record: _wire_class(record, unknown)
-        )
-        if field.default is attrs.NOTHING:
-            fields.append((field.name, wire_type))
-        else:
-            fields.append((field.name, wire_type, _wire_default(field.default)))
-    learned = {f"learned_{i}": name for i, (owner, name) in enumerate(unknown) if owner is cls}
-    fields.extend((attribute, Any, msgspec.UNSET) for attribute in learned)
-    return msgspec.defstruct(
-        cls.__name__,
-        fields,
-        forbid_unknown_fields=True,
-        rename=learned,
-        # Wire objects are trees of JSON values, which have no reference cycles.
-        gc=False,
-        namespace={"extra": _extra_of(learned) if learned else NO_EXTRA},
-    )
-
-
-def _wire_default(default: Any) -> Any:
-    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
-        return msgspec.field(default_factory=default.factory)
-    return default
-
-
-def _extra_of(learned: Mapping[str, str]) -> property:
-    """Return the `extra` property of a wire class, which becomes the `.extra` of the record."""
-    pairs = tuple(learned.items())
-    unset = msgspec.UNSET
-    # `Extra` overrides the methods of dict that change it.
-    store = dict[str, object].__setitem__
-
-    def extra(wire: msgspec.Struct) -> Extra:
-        fields = Extra()
-        for attribute, name in pairs:
-            value = getattr(wire, attribute)
-            if value is not unset:
-                store(fields, name, value)
-        return fields or NO_EXTRA
-
-    return property(extra)
-
-
 class _Layout(NamedTuple):
     """The names of a record class's fields, and the layouts of the record classes among them."""
 
     record_type: type
     known: frozenset[str]
+    forms: Forms
     children: tuple[tuple[str, _Layout], ...]
 
 
@@ -288,25 +230,31 @@ def _layout(cls: type) -> _Layout:
     children: list[tuple[str, _Layout]] = []
     for name, annotation in record_fields(cls).items():
         record_types: list[type] = []
-        _replace_records(annotation, record_types.append)
+        replace_records(annotation, record_types.append)
         children.extend((name, _layout(record_type)) for record_type in record_types)
-    return _Layout(cls, frozenset(record_fields(cls)), tuple(children))
+    return _Layout(cls, frozenset(record_fields(cls)), Forms.of(cls), tuple(children))
 
 
 # `Extra` overrides the methods of dict that change it.
 _drop: Final = dict[str, object].pop
 
 
-def _move_unknown(value: Any, layout: _Layout, found: dict[type, set[str]]) -> None:
-    """Move unknown fields into ``extra``, at every depth, and add their names to `found`."""
+def _prepare(value: Any, layout: _Layout, found: dict[type, set[str]]) -> None:
+    """Prepare a JSON value to be converted to a record, at every depth.
+
+    Unknown fields are moved into ``extra``, and their names are added to `found`. Known fields in
+    another form get the value that it means.
+    """
     if isinstance(value, list):
         for part in cast("list[object]", value):
-            _move_unknown(part, layout, found)
+            _prepare(part, layout, found)
         return
     if not isinstance(value, dict):
         return
-    record_type, known, children = layout
+    record_type, known, forms, children = layout
     fields = cast("dict[str, Any]", value)
+    taken = take_forms(fields, forms)
+    unknown = NO_EXTRA
     if not known.issuperset(fields):
         unknown = Extra(fields)
         for name in known:
@@ -314,9 +262,13 @@ def _move_unknown(value: Any, layout: _Layout, found: dict[type, set[str]]) -> N
         names = found[record_type]
         if len(names) <= _MAX_LEARNED_NAMES:
             names.update(unknown)
-        # The other unknown fields may stay: the conversion to a record ignores them.
+    # The other unknown fields may stay: the conversion to a record ignores them.
+    if taken:
+        fields["extra"] = extra_with_forms(unknown, taken)
+        found[record_type].update(name for name in taken if not isinstance(taken[name], str))
+    elif unknown is not NO_EXTRA:
         fields["extra"] = unknown
     for name, child in children:
         part = fields.get(name)
         if part is not None:
-            _move_unknown(part, child, found)
+            _prepare(part, child, found)

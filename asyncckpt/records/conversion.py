@@ -14,8 +14,9 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.preconf.msgspec import MsgspecJsonConverter
 from cattrs.preconf.msgspec import make_converter as make_json_converter
 
-from asyncckpt.records.base import Extra, ListBody
+from asyncckpt.records.base import Extra, ListBody, extra_with_forms
 from asyncckpt.records.codec import record_fields
+from asyncckpt.records.forms import Forms, as_sent, take_forms
 
 __all__ = ["converter"]
 
@@ -23,7 +24,7 @@ _T = TypeVar("_T")
 
 
 def _is_left_out_if_none(field: attrs.Attribute[Any]) -> bool:
-    return field.default is None and "always_sent" not in field.metadata
+    return field.default is None and not {"always_sent", "absent"} & field.metadata.keys()
 
 
 def _has_extra(cls: type) -> bool:
@@ -40,10 +41,17 @@ def _structure_keeping_extra(
     known = record_fields(record_type)
     structure = make_dict_structure_fn(cls, converter, extra=override(omit=True))
 
+    forms = Forms.of(record_type)
+
     def structure_record(fields: Mapping[str, Any], _: Any) -> _T:
+        fields = dict(fields)
+        taken = take_forms(fields, forms)
         record = structure(fields, cls)
         unknown = {name: part for name, part in fields.items() if name not in known}
-        return attrs.evolve(record, extra=unknown) if unknown else record  # type: ignore[misc]
+        if not unknown and not taken:
+            return record
+        extra = extra_with_forms(unknown, taken)
+        return attrs.evolve(record, extra=extra)  # type: ignore[misc]
 
     return structure_record
 
@@ -65,7 +73,7 @@ def _unstructure_with_extra(
         fields = unstructure(record)
         if record.extra:
             fields.update(record.extra)
-        return fields
+        return as_sent(record, fields)
 
     return unstructure_record
 
@@ -106,7 +114,9 @@ converter: Final[MsgspecJsonConverter] = _new_converter()
 ``dumps`` also convert a page, to the body of a list.
 
 The conversion keeps all fields: those in `.extra` are written beside the others, as the API sends
-them. Optional fields that are None are left out. Metrics are floats: 3000 becomes 3000.0.
+them. A checkpoint is written as the server sent it: what was absent stays absent, ``null`` stays
+``null``, and a time that was text stays that text. In other records, optional fields that are None
+are left out. Metrics are floats: 3000 becomes 3000.0.
 
 This is an ordinary cattrs converter: ``converter.structure(fields, YourRecord)`` works for any
 attrs class. To keep unknown fields in your class, use `asyncckpt.records.extra_field`. Register

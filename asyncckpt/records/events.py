@@ -10,7 +10,8 @@ from datetime import datetime
 
 import attrs
 
-from asyncckpt.records.base import Extra, Record, as_datetime, extra_field
+from asyncckpt.records.base import Extra, Record, extra_field
+from asyncckpt.records.forms import TEXT_TIME, datetime_of
 
 __all__ = ["FineTuningJobEvent", "JobEvent"]
 
@@ -33,7 +34,7 @@ class FineTuningJobEvent(Record):
     """
 
     id: str
-    created_at: int
+    created_at: int = attrs.field(metadata=TEXT_TIME)
     level: str
     message: str
     type: str | None = None
@@ -44,7 +45,7 @@ class FineTuningJobEvent(Record):
     @property
     def created(self) -> datetime:
         """`created_at` as an aware datetime in UTC."""
-        return as_datetime(self.created_at)
+        return datetime_of(self, "created_at")
 
 
 @attrs.frozen

@@ -11,7 +11,8 @@ from typing import Final
 
 import attrs
 
-from asyncckpt.records.base import Extra, Record, as_datetime, extra_field
+from asyncckpt.records.base import Extra, Record, extra_field
+from asyncckpt.records.forms import NULL, TEXT_TIME, datetime_of
 
 __all__ = [
     "DpoHyperparameters",
@@ -277,20 +278,20 @@ class FineTuningJob(_HasRequestId):
     """
 
     id: str
-    created_at: int
+    created_at: int = attrs.field(metadata=TEXT_TIME)
     model: str
     status: str
     training_file: str
     error: Error | None = attrs.field(default=None, metadata=ALWAYS_SENT)
     fine_tuned_model: str | None = attrs.field(default=None, metadata=ALWAYS_SENT)
-    finished_at: int | None = attrs.field(default=None, metadata=ALWAYS_SENT)
+    finished_at: int | None = attrs.field(default=None, metadata=ALWAYS_SENT | TEXT_TIME)
     trained_tokens: int | None = attrs.field(default=None, metadata=ALWAYS_SENT)
     validation_file: str | None = attrs.field(default=None, metadata=ALWAYS_SENT)
     hyperparameters: Hyperparameters | None = None
     organization_id: str | None = None
-    result_files: list[str] = attrs.field(factory=list[str], hash=False)
+    result_files: list[str] = attrs.field(factory=list[str], hash=False, metadata=NULL)
     seed: int | None = None
-    estimated_finish: int | None = None
+    estimated_finish: int | None = attrs.field(default=None, metadata=TEXT_TIME)
     integrations: list[WandbIntegrationObject] | None = attrs.field(default=None, hash=False)
     metadata: dict[str, str] | None = attrs.field(default=None, hash=False)
     method: Method | None = None
@@ -300,12 +301,12 @@ class FineTuningJob(_HasRequestId):
     @property
     def created(self) -> datetime:
         """`created_at` as an aware datetime in UTC."""
-        return as_datetime(self.created_at)
+        return datetime_of(self, "created_at")
 
     @property
     def finished(self) -> datetime | None:
         """`finished_at` as an aware datetime in UTC; None while the job runs."""
-        return None if self.finished_at is None else as_datetime(self.finished_at)
+        return None if self.finished_at is None else datetime_of(self, "finished_at")
 
 
 @attrs.frozen

@@ -6,13 +6,15 @@ A core schema is a dict. See ``__get_pydantic_core_schema__`` in pydantic's docu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import attrs
 
+from asyncckpt.records.base import extra_with_forms
 from asyncckpt.records.codec import record_fields
 from asyncckpt.records.conversion import converter
+from asyncckpt.records.forms import Forms, take_forms
 
 __all__ = ["pydantic_schema"]
 
@@ -29,7 +31,7 @@ def pydantic_schema(
         record_type: The record class.
         schema_of: Returns the core schema of a type.
     """
-    known = record_fields(cast("type", record_type))
+    known, forms = record_fields(cast("type", record_type)), Forms.of(cast("type", record_type))
     optional = {
         field.name for field in attrs.fields(record_type) if field.default is not attrs.NOTHING
     }
@@ -45,9 +47,13 @@ def pydantic_schema(
     def validate(value: object, inner: Callable[[object], dict[str, object]]) -> object:
         if isinstance(value, record_type):
             return value
+        taken: dict[str, object] = {}
+        if isinstance(value, Mapping):
+            value = dict(cast("Mapping[str, object]", value))
+            taken = take_forms(value, forms)
         parts = inner(value)
         named = {name: parts.pop(name) for name in known if name in parts}
-        return record_type(**named, extra=parts)
+        return record_type(**named, extra=extra_with_forms(parts, taken) if taken else parts)
 
     return {
         "type": "function-wrap",

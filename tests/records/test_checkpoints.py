@@ -40,6 +40,8 @@ DOCUMENTED = {
         "metrics",
         "object",
         "step_number",
+        # Nebius, not OpenAI.
+        "result_files",
     },
     "Metrics": {
         "step",

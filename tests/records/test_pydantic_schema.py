@@ -54,8 +54,13 @@ def test_what_is_not_a_record_is_a_validation_error(wrong: Any) -> None:
 def test_the_json_schema_names_the_fields(mode: Any) -> None:
     schema = pydantic.TypeAdapter(FineTuningJobCheckpoint).json_schema(mode=mode)
     assert schema["title"] == "FineTuningJobCheckpoint"
-    assert schema["properties"]["step_number"] == {"title": "Step Number", "type": "integer"}
-    assert set(schema["required"]) == CHECKPOINT.keys() - {"object", "new"}
+    assert schema["properties"]["created_at"] == {"title": "Created At", "type": "integer"}
+    assert set(schema["required"]) == CHECKPOINT.keys() - {
+        "object",
+        "metrics",
+        "step_number",
+        "new",
+    }
     assert "full_valid_loss" in str(schema)
 
 

@@ -1,6 +1,7 @@
 """Hypothesis strategies for what the API sends: its objects as parsed JSON, with unknown fields."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -88,16 +89,26 @@ metrics = objects(
     },
 )
 
+texts_of_times = st.builds(
+    lambda time, separator, zone: time.isoformat(sep=separator) + zone,
+    st.datetimes(datetime(1970, 1, 3), datetime(2200, 1, 1)),  # noqa: DTZ001 - naive bounds
+    st.sampled_from("T "),
+    st.sampled_from(["", "Z", "+00:00", "-07:00", "+0530"]),
+)
+
 checkpoints = objects(
     {
         "id": texts,
-        "created_at": times,
+        "created_at": times | texts_of_times,
         "fine_tuned_model_checkpoint": texts,
         "fine_tuning_job_id": texts,
-        "metrics": metrics,
-        "step_number": counts,
     },
-    {"object": texts},
+    {
+        "metrics": _nullable(metrics),
+        "step_number": _nullable(counts),
+        "object": texts,
+        "result_files": _nullable(st.lists(texts, max_size=2)),
+    },
 )
 
 _supervised = {
