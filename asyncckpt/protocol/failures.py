@@ -21,6 +21,7 @@ from asyncckpt.errors import (
 )
 from asyncckpt.messages import Response
 from asyncckpt.protocol.secrets import KEPT_OF_A_BODY
+from asyncckpt.protocol.strangers import describe_html
 
 SHOWN_OF_A_BODY: Final = 500
 """How much of a body an error's message shows, in characters."""
@@ -90,6 +91,8 @@ def validation_error(response: Response, problem: str, path: str) -> APIResponse
         path: Where in the body, as a JSON path.
     """
     excerpt = _excerpt(response)
+    if path == "$":
+        problem = describe_html(response.content) or problem
     message = (
         f"The server's response is not what the API describes: {printable(problem)} "
         f"at {printable(path)}"
