@@ -14,7 +14,8 @@
     │   │   ├── ConflictError             409
     │   │   ├── UnprocessableEntityError  422
     │   │   ├── RateLimitError            429
-    │   │   └── InternalServerError       5xx
+    │   │   ├── InternalServerError       5xx
+    │   │   └── CursorExpiredError        400, 404, 410 or 422, about the cursor
     │   ├── APIResponseValidationError
     │   └── PaginationError
     ├── NoCheckpointError
@@ -41,6 +42,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "ConflictError",
+    "CursorExpiredError",
     "InternalServerError",
     "NoCheckpointError",
     "NotFoundError",
@@ -196,6 +198,23 @@ class RateLimitError(APIStatusError):
 
 class InternalServerError(APIStatusError):
     """5xx: the server failed, and retries did not help."""
+
+
+class CursorExpiredError(APIStatusError):
+    """The server does not know the record after which a list is to continue.
+
+    It may have deleted the record, or keep cursors for a short time only. All records before it
+    have been returned. With ``on_expired_cursor="restart"``, the list is started again instead.
+
+    Attributes:
+        cursor: The cursor (`after`).
+    """
+
+    def __init__(
+        self, message: str, *, response: Response, body: object | None, cursor: str
+    ) -> None:
+        super().__init__(message, response=response, body=body)
+        self.cursor = cursor
 
 
 class APIResponseValidationError(_ResponseError):

@@ -17,6 +17,7 @@ from asyncckpt import (
     AuthenticationError,
     BadRequestError,
     ConflictError,
+    CursorExpiredError,
     InternalServerError,
     NoCheckpointError,
     NotFoundError,
@@ -58,6 +59,7 @@ PARENTS = {
     UnprocessableEntityError: APIStatusError,
     RateLimitError: APIStatusError,
     InternalServerError: APIStatusError,
+    CursorExpiredError: APIStatusError,
     APIResponseValidationError: APIError,
     PaginationError: APIError,
     NoCheckpointError: OpenAIError,
@@ -75,8 +77,9 @@ EXAMPLES: list[OpenAIError] = [
     *(
         kind("no", response=RESPONSE, body=BODY)
         for kind, parent in PARENTS.items()
-        if parent is APIStatusError
+        if parent is APIStatusError and kind is not CursorExpiredError
     ),
+    CursorExpiredError("expired", response=RESPONSE, body=BODY, cursor="ftckpt_1"),
     APIStatusError("plain", response=RESPONSE, body="plain"),
     APIResponseValidationError("odd", response=RESPONSE, body="[]", path="$.data[3]"),
     PaginationError("a cycle", cursor="ftckpt_1", request=REQUEST),

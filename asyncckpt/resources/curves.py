@@ -176,6 +176,7 @@ class StepsOfEvents:
             limit=None,
             prefetch=None,
             max_records=None,
+            on_expired_cursor="restart",
         ).pages()
 
     async def _step_of(

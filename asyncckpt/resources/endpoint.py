@@ -30,11 +30,13 @@ from asyncckpt.protocol.headers import (
 )
 from asyncckpt.protocol.request import QueryValue, check_query, encode_query, with_after
 from asyncckpt.protocol.secrets import mask_text
+from asyncckpt.protocol.strangers import describe_instead_of_page
 from asyncckpt.records.base import HasId
-from asyncckpt.records.codec import ListDecoder
+from asyncckpt.records.codec import ListDecoder, MismatchError
 from asyncckpt.resources.ownership import foreign_jobs, send_for_job
 from asyncckpt.streams.page import LazyRecords, OnWire, Page, ignore
 from asyncckpt.streams.pager import Pager
+from asyncckpt.streams.restarts import OnExpiredCursor
 from asyncckpt.transport.account import Account
 from asyncckpt.transport.attempt import Call, secrets_of
 
@@ -200,6 +202,7 @@ class Endpoint:
         limit: int | NotGiven | Omit | None,
         prefetch: int | None,
         max_records: int | None,
+        on_expired_cursor: OnExpiredCursor = "raise",
         job_id: str | None = None,
     ) -> Pager[RecordT]:
         """Build the pager of one list; see `list_fetch` and `Pager` for the arguments."""
@@ -213,6 +216,7 @@ class Endpoint:
             after=given(after),
             prefetch=self.prefetch if prefetch is None else prefetch,
             max_records=max_records,
+            on_expired_cursor=on_expired_cursor,
         )
         pager.record_type = decoder.record_type
         return pager
@@ -269,7 +273,13 @@ class ListFetch(Generic[RecordT]):
         return await self(cursor, ignore)
 
     def _to_page(self, response: Response) -> tuple[Page[RecordT], frozenset[str]]:
-        body = self._decoder.parse(response.content)
+        try:
+            body = self._decoder.parse(response.content)
+        except MismatchError as mismatch:
+            if mismatch.path != "$":
+                raise
+            problem = describe_instead_of_page(response.content) or str(mismatch)
+            raise MismatchError(problem, "$") from None
         page = Page(
             LazyRecords(body.data, self._decoder.to_records),
             body.has_more,

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Unpack
 
-from asyncckpt import records
+from asyncckpt import records, streams
 from asyncckpt.counts import RequestCounts
 from asyncckpt.options import (
     NOT_GIVEN,
@@ -61,15 +61,18 @@ class AsyncJobs:
         metadata: Mapping[str, QueryValue] | NotGiven | Omit | None = None,
         prefetch: int | None = None,
         max_records: int | None = None,
+        on_expired_cursor: streams.OnExpiredCursor = "raise",
         **options: Unpack[CallOptions],
     ) -> Pager[records.FineTuningJob]:
-        """List the organization's fine-tuning jobs, newest first.
+        """List the organization's fine-tuning jobs, in the server's order.
+
+        OpenAI and Azure send the newest first, other servers the oldest.
 
         Nothing is sent until the pager is used. API reference: *List fine-tuning jobs*,
         ``GET /fine_tuning/jobs``.
 
         Args:
-            after: Start after the job with this id; default: start with the newest.
+            after: Start after the job with this id; default: start with the server's first.
             limit: The number of jobs per page. Default: iterating requests 100, or `max_records` if
                 that is less; if the server rejects that, the request is repeated without a limit.
                 Awaiting requests no limit; OpenAI then sends 20.
@@ -77,6 +80,11 @@ class AsyncJobs:
                 metadata, pass ``extra_query={"metadata": "null"}``.
             prefetch: The number of pages to fetch ahead of the current one; default: the client's.
             max_records: Stop after this many jobs; default: no limit.
+            on_expired_cursor: What to do if the server no longer knows the last record of a page,
+                after which the next page is to start. ``"raise"``, the default: raise
+                `CursorExpiredError`. ``"restart"``: list the jobs from the start again, and skip
+                those that were yielded. This requests the pages again, and needs a server that
+                keeps its order; if the place is not found, it raises the error.
             **options: See `CallOptions`.
 
         Returns:
@@ -97,6 +105,7 @@ class AsyncJobs:
             limit=limit,
             prefetch=prefetch,
             max_records=max_records,
+            on_expired_cursor=on_expired_cursor,
         )
 
     @show_call_options
@@ -139,21 +148,23 @@ class AsyncJobs:
         limit: int | NotGiven | Omit | None = None,
         prefetch: int | None = None,
         max_records: int | None = None,
+        on_expired_cursor: streams.OnExpiredCursor = "raise",
         **options: Unpack[CallOptions],
     ) -> Pager[records.FineTuningJobEvent]:
-        """List the events of one job, newest first.
+        """List the events of one job, in the server's order; OpenAI sends the newest first.
 
         Nothing is sent until the pager is used. API reference: *List fine-tuning events*,
         ``GET /fine_tuning/jobs/{fine_tuning_job_id}/events``.
 
         Args:
             fine_tuning_job_id: The job, such as ``"ftjob-abc123"``.
-            after: Start after the event of this id; default: with the newest.
+            after: Start after the event with this id; default: start with the server's first.
             limit: Events to request in a page. Default: an iteration requests 100, or `max_records`
                 if that is less, and repeats the request without a limit if the server rejects it;
                 an awaited page has the server's own size, 20 at OpenAI.
             prefetch: Pages to have ready or under way beyond the one in use; default: the client's.
             max_records: Stop after this many events; default: no limit.
+            on_expired_cursor: As for `list`.
             **options: See `CallOptions`.
 
         Returns:
@@ -177,6 +188,7 @@ class AsyncJobs:
             limit=limit,
             prefetch=prefetch,
             max_records=max_records,
+            on_expired_cursor=on_expired_cursor,
         )
 
     @show_call_options

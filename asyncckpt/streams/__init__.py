@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from asyncckpt.streams.criteria import Mode
     from asyncckpt.streams.ranking import Ranked
+    from asyncckpt.streams.restarts import OnExpiredCursor
     from asyncckpt.streams.watch import CheckpointWatch
 
-__all__ = ["CheckpointWatch", "Mode", "Ranked"]
+__all__ = ["CheckpointWatch", "Mode", "OnExpiredCursor", "Ranked"]
 
 # Programs that list checkpoints do not need these modules.
 _MODULES = {
     "CheckpointWatch": "asyncckpt.streams.watch",
     "Mode": "asyncckpt.streams.criteria",
+    "OnExpiredCursor": "asyncckpt.streams.restarts",
     "Ranked": "asyncckpt.streams.ranking",
 }
 

@@ -89,6 +89,7 @@ class FanIn(Stream, Generic[RecordT]):
         on_error: OnError,
         max_records_per_job: int | None,
         counts: RequestCounts,
+        restarts: bool = False,
     ) -> None:
         super().__init__()
         self._failures = Failures(on_error)
@@ -97,6 +98,7 @@ class FanIn(Stream, Generic[RecordT]):
         self._concurrency = concurrency
         self._ordered = ordered
         self._max_records_per_job = max_records_per_job
+        self._restarts = restarts
         self._counts = counts
         self._jobs_done = 0
         self._records = 0
@@ -188,7 +190,9 @@ class FanIn(Stream, Generic[RecordT]):
             # The id is invalid. The other jobs can still be listed.
             error.add_note(f"asyncckpt could not list job {safe_text(job_id, repr)}")
             return failure_of(job_id, error)
-        walk = PageWalk(fetch, after=None, max_records=self._max_records_per_job)
+        walk = PageWalk(
+            fetch, after=None, max_records=self._max_records_per_job, restarts=self._restarts
+        )
         try:
             while not walk.is_over:
                 await queue.put(await walk.next_page(ignore))

@@ -6,7 +6,9 @@ should do if they contradict each other. These are the rules of this package:
 1. ``has_more: false`` ends the list, even if the page has a cursor.
 2. The cursor of the next page (`after`) is the id of the last record. If there is no record, or the
    id is empty, it is the `last_id` of the page.
-3. If the server does not send `has_more`, a page without records ends the list.
+3. If the server does not send `has_more`, a page without new records ends the list. Such a server
+   may also ignore the cursor, and repeat the list. So records up to the one that the cursor names,
+   and those of the page before, are not new, and are removed from the page.
 4. ``has_more: true`` without a cursor is a `PaginationError`, because the list may be incomplete.
    The page itself is valid: it is returned, and the next step raises the error.
 5. A page with the same cursor as an earlier page is a `PaginationError`. The page is not returned,
@@ -16,6 +18,8 @@ should do if they contradict each other. These are the rules of this package:
    twice. A longer cycle is found later. The memory use is constant.
 6. After `MAX_EMPTY_PAGES` consecutive pages without records, the next step raises a
    `PaginationError`.
+7. If the server rejects a cursor that it sent before, this is a `CursorExpiredError`; or the list
+   is started again, see `asyncckpt.streams.restarts`.
 """
 
 # The functions and classes of this module use private attributes of `Page`.
@@ -23,17 +27,24 @@ should do if they contradict each other. These are the rules of this package:
 
 from __future__ import annotations
 
-import copy
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Final, Generic, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence, Set
+from typing import Generic, TypeAlias, TypeVar, cast
 
 import attrs
 
-from asyncckpt.errors import PaginationError
-from asyncckpt.messages import Request, Response
+from asyncckpt.errors import APIStatusError, PaginationError
+from asyncckpt.messages import Response
 from asyncckpt.records.base import NO_EXTRA, Extra, HasId
-from asyncckpt.streams.text import safe_text
+from asyncckpt.streams.cycles import CycleDetector
+from asyncckpt.streams.lazy import LazyRecords
+from asyncckpt.streams.page_errors import (
+    MAX_EMPTY_PAGES,
+    no_cursor,
+    repeated_cursor,
+    too_many_empty_pages,
+)
+from asyncckpt.streams.restarts import Restarts, expired_cursor
 
 __all__ = [
     "MAX_EMPTY_PAGES",
@@ -57,13 +68,6 @@ OnWire: TypeAlias = Callable[[], None]
 Fetch: TypeAlias = Callable[[str | None, OnWire], Awaitable["Page[RecordT]"]]
 """Fetches the page after a cursor; None is the beginning of the list."""
 
-MAX_EMPTY_PAGES: Final = 100
-"""The highest number of consecutive pages without records.
-
-A server that filters records after reading a page can send empty pages. With 100 records per page,
-100 empty pages mean 10,000 filtered records. More empty pages are treated as a fault of the server.
-"""
-
 
 def ignore() -> None:
     """Do nothing; an `OnWire` for callers that only wait for the response."""
@@ -74,46 +78,6 @@ class PageInfo:
     """The query parameters of the next page, as in the official SDK."""
 
     params: Mapping[str, str]
-
-
-class LazyRecords(Generic[RecordT]):
-    """The records of a page, created on first access.
-
-    The parsed objects are checked, and have the ids of the records. So the next page can be
-    requested before the records are created. Pages in a queue have no objects that the garbage
-    collector must visit.
-
-    Args:
-        parsed: The parsed objects, in the order of the records and with the same ids.
-        to_records: Converts them to records.
-    """
-
-    def __init__(
-        self,
-        parsed: Sequence[HasId],
-        to_records: Callable[[Sequence[HasId]], list[RecordT]],
-    ) -> None:
-        self.parsed = parsed
-        self._to_records = to_records
-        self._records: list[RecordT] | None = None
-
-    def get(self) -> list[RecordT]:
-        """Return the records; the first call creates them."""
-        if self._records is None:
-            self.parsed = self._records = self._to_records(self.parsed)
-        return self._records
-
-    def first(self, number: int) -> list[RecordT] | LazyRecords[RecordT]:
-        """Return the first records, without creating them."""
-        if self._records is not None:
-            return self._records[:number]
-        return LazyRecords(self.parsed[:number], self._to_records)
-
-    def __deepcopy__(self, memo: dict[int, object]) -> list[RecordT]:
-        return copy.deepcopy(self.get(), memo)
-
-    def __reduce__(self) -> tuple[type[list[RecordT]], tuple[list[RecordT]]]:
-        return list, (self.get(),)
 
 
 @attrs.frozen(eq=False, repr=False, match_args=False)
@@ -146,7 +110,7 @@ class Page(Generic[RecordT]):
 
     @property
     def data(self) -> list[RecordT]:
-        """The records, in the server's order; OpenAI sends the newest first."""
+        """The records, in the server's order."""
         return self._data.get() if isinstance(self._data, LazyRecords) else self._data
 
     def __repr__(self) -> str:
@@ -181,7 +145,7 @@ class Page(Generic[RecordT]):
             return None
         cursor = self._cursor()
         if cursor is None:
-            raise _no_cursor(self)
+            raise no_cursor(self)
         return cursor
 
     def _is_last(self) -> bool:
@@ -201,6 +165,7 @@ class Page(Generic[RecordT]):
             RuntimeError: This page has no cursor, or the client is closed.
             PaginationError: The server says that there are more records, but sent no cursor, or the
                 next page has the same cursor.
+            CursorExpiredError: The server no longer knows the last record of this page.
             APIError: The request failed; see `asyncckpt.errors`.
             Exception: Any exception of an `api_key` callable.
         """
@@ -208,9 +173,16 @@ class Page(Generic[RecordT]):
         if cursor is None:
             self.next_cursor()
             raise RuntimeError("there is no page after this one; call page.has_next_page() first")
-        following = await self.fetch(cursor)
+        try:
+            following = await self.fetch(cursor)
+        except APIStatusError as error:
+            expired = expired_cursor(error, cursor)
+            if expired is None:
+                raise
+            raise expired from None
+        following = _new_records(following, cursor, _ids_of(self))
         if following._cursor() == cursor and not following._is_last():
-            raise _repeated_cursor(cursor, following)
+            raise repeated_cursor(cursor, following)
         return following
 
     async def iter_pages(self) -> AsyncGenerator[Page[RecordT], None]:
@@ -224,6 +196,7 @@ class Page(Generic[RecordT]):
         Raises:
             PaginationError: The server says that there are more records, but its cursors do not
                 lead to them.
+            CursorExpiredError: The server no longer knows the last record that was yielded.
             APIError: A request failed; the pages before it have been yielded.
             RuntimeError: The client is closed.
             Exception: Any exception of an `api_key` callable.
@@ -249,6 +222,45 @@ class Page(Generic[RecordT]):
                 yield record
 
 
+def _ids_of(page: Page[RecordT]) -> frozenset[str]:
+    """Return the ids by which rule 3 recognizes records: none for a page with `has_more`."""
+    if page.has_more is not None:
+        return frozenset()
+    return frozenset([record.id for record in page._parsed()])
+
+
+def _new_records(page: Page[RecordT], cursor: str | None, known: Set[str]) -> Page[RecordT]:
+    """Return a page with its new records only, by rule 3.
+
+    Args:
+        page: The page after `cursor`.
+        cursor: The cursor; None for the beginning of the list.
+        known: The ids of the page before.
+    """
+    if page.has_more is not None or cursor is None:
+        return page
+    parsed = page._parsed()
+    start = next((i for i, record in enumerate(parsed, 1) if record.id == cursor), 0)
+    return _with_records(page, [record for record in parsed[start:] if record.id not in known])
+
+
+def _with_records(page: Page[RecordT], kept: Sequence[HasId]) -> Page[RecordT]:
+    """Return a page with some of its records only; this does not create records.
+
+    Args:
+        page: The page.
+        kept: The records, or the parsed objects that become them, in their order.
+    """
+    if len(kept) == len(page._parsed()):
+        return page
+    data = page._data
+    kept_data = (
+        data.of(kept) if isinstance(data, LazyRecords) else cast("list[RecordT]", list(kept))
+    )
+    first, last = (kept[0].id, kept[-1].id) if kept else (None, None)
+    return attrs.evolve(page, data=kept_data, first_id=first, last_id=last)
+
+
 def last_record(page: Page[RecordT]) -> HasId | None:
     """Return the last record of a page, or the parsed object that becomes it."""
     parsed = page._parsed()
@@ -260,11 +272,10 @@ def truncated(page: Page[RecordT], max_records: int | None) -> Page[RecordT]:
 
     This does not create the records.
     """
-    parsed, data = page._parsed(), page._data
+    parsed = page._parsed()
     if max_records is None or len(parsed) <= max_records:
         return page
-    first = data.first(max_records) if isinstance(data, LazyRecords) else data[:max_records]
-    return attrs.evolve(page, data=first, has_more=True, last_id=parsed[max_records - 1].id)
+    return attrs.evolve(_with_records(page, parsed[:max_records]), has_more=True)
 
 
 class PageWalk(Generic[RecordT]):
@@ -274,19 +285,32 @@ class PageWalk(Generic[RecordT]):
         fetch: Fetches the page after a cursor.
         after: Start after the record with this id; None for the beginning.
         max_records: Stop after this many records; None for no limit.
+        restarts: Whether to start the list again if a cursor has expired.
 
     Attributes:
         is_over: Whether the last page has been fetched.
     """
 
     def __init__(
-        self, fetch: Fetch[RecordT], *, after: str | None, max_records: int | None
+        self,
+        fetch: Fetch[RecordT],
+        *,
+        after: str | None,
+        max_records: int | None,
+        restarts: bool = False,
     ) -> None:
         self.is_over = False
         self._fetch = fetch
-        self._cursor = after
+        self._after = after
         self._records_left = max_records
-        self._cycle_detector = _CycleDetector(after)
+        self._restarts = Restarts() if restarts else None
+        self._start()
+
+    def _start(self) -> None:
+        """Go to the beginning of the list."""
+        self._cursor = self._after
+        self._previous_ids = frozenset[str]()
+        self._cycle_detector = CycleDetector(self._after)
         self._empty_pages = 0
         self._new_error: Callable[[], PaginationError] | None = None
 
@@ -295,94 +319,68 @@ class PageWalk(Generic[RecordT]):
 
         Raises:
             PaginationError: See rules 4, 5 and 6.
+            CursorExpiredError: See rule 7.
             Exception: Any exception of `fetch`.
         """
-        if self._new_error is not None:
-            raise self._new_error()
-        page = await self._fetch(self._cursor, on_wire)
-        has_more = not page._is_last()
-        if has_more:
-            self._follow(page)
+        page, has_more = await self._next_new_page(on_wire)
         if self._records_left is not None:
             page = truncated(page, self._records_left)
             self._records_left -= len(page._parsed())
+        if self._restarts is not None:
+            self._restarts.deliver(page._parsed())
         self.is_over = not has_more or self._records_left == 0
         return page
+
+    async def _next_new_page(self, on_wire: OnWire) -> tuple[Page[RecordT], bool]:
+        """Return the next page without records delivered before, and whether another one follows.
+
+        A page that has only such records is left out, unless it is the last one.
+        """
+        while True:
+            page = await self._fetch_next(on_wire)
+            has_more = not page._is_last()
+            if has_more:
+                self._follow(page)
+            if self._restarts is None:
+                return page, has_more
+            records = self._restarts.new_among(page._parsed())
+            if not has_more:
+                self._restarts.check_end()
+            if records or not has_more or not page._parsed():
+                return _with_records(page, records), has_more
+
+    async def _fetch_next(self, on_wire: OnWire) -> Page[RecordT]:
+        while True:
+            if self._new_error is not None:
+                raise self._new_error()
+            try:
+                page = await self._fetch(self._cursor, on_wire)
+            except APIStatusError as error:
+                # The cursor of the first request comes from the caller, and may be anything.
+                is_own = self._cursor != self._after
+                expired = expired_cursor(error, self._cursor) if is_own else None
+                if expired is None:
+                    raise
+                if self._restarts is None:
+                    raise expired from None
+            else:
+                new = _new_records(page, self._cursor, self._previous_ids)
+                self._previous_ids = _ids_of(page)
+                return new
+            self._restarts.begin(expired)
+            self._start()
 
     def _follow(self, page: Page[RecordT]) -> None:
         """Set the cursor or the error of the next step."""
         self._cursor = cursor = page._cursor()
         if cursor is None:
-            self._new_error = functools.partial(_no_cursor, page)
+            self._new_error = functools.partial(no_cursor, page)
             return
         if self._cycle_detector.is_repeated(cursor):
-            raise _repeated_cursor(cursor, page)
+            raise repeated_cursor(cursor, page)
         if page._parsed():
             self._empty_pages = 0
             return
         self._empty_pages += 1
         if self._empty_pages == MAX_EMPTY_PAGES:
-            self._new_error = functools.partial(_too_many_empty_pages, cursor, page)
-
-
-class _CycleDetector:
-    """Detects a cycle in the cursors of a list, with Brent's algorithm.
-
-    Args:
-        after: The cursor of the first request; None for the beginning.
-    """
-
-    def __init__(self, after: str | None) -> None:
-        self._last_two: tuple[str | None, str | None] = (None, after)
-        self._kept = after
-        self._pages = 1
-        self._until_replaced = 1
-
-    def is_repeated(self, cursor: str) -> bool:
-        """Return whether a new cursor equals one of those kept for comparison, and keep it."""
-        if cursor == self._kept or cursor in self._last_two:
-            return True
-        self._last_two = (self._last_two[1], cursor)
-        self._until_replaced -= 1
-        if not self._until_replaced:
-            self._kept = cursor
-            self._pages *= 2
-            self._until_replaced = self._pages
-        return False
-
-
-def _no_cursor(page: Page[RecordT]) -> PaginationError:
-    return _pagination_error(
-        page,
-        None,
-        "The server sent has_more, but no id to continue after; the list may be incomplete",
-    )
-
-
-def _repeated_cursor(cursor: str, page: Page[RecordT]) -> PaginationError:
-    return _pagination_error(
-        page,
-        cursor,
-        "The server's pages repeat: it sent cursor {} again, with has_more; the list may be "
-        "incomplete",
-    )
-
-
-def _too_many_empty_pages(cursor: str, page: Page[RecordT]) -> PaginationError:
-    return _pagination_error(
-        page,
-        cursor,
-        f"The server sent {MAX_EMPTY_PAGES} consecutive pages without records, but with has_more; "
-        "the last cursor is {}; the list may be incomplete",
-    )
-
-
-def _pagination_error(page: Page[RecordT], cursor: str | None, message: str) -> PaginationError:
-    # The server may send anything as a cursor, also the key of the request.
-    cursor = None if cursor is None else page.mask(cursor)
-    request = page.response.request
-    return PaginationError(
-        message.format(safe_text(cursor, repr)),
-        cursor=cursor,
-        request=Request(request.method, page.mask(request.url)),
-    )
+            self._new_error = functools.partial(too_many_empty_pages, cursor, page)

@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 from asyncckpt.options import check_count, check_cursor
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.page import Fetch, Page, PageWalk, ignore, last_record, truncated
+from asyncckpt.streams.restarts import OnExpiredCursor, check_on_expired_cursor
 from asyncckpt.streams.stream import Reader, Stream
 
 __all__ = ["Pager"]
@@ -57,6 +58,7 @@ class Pager(Stream, Generic[RecordT]):
         after: str | None = None,
         prefetch: int = 1,
         max_records: int | None = None,
+        on_expired_cursor: OnExpiredCursor = "raise",
     ) -> None:
         """Create a pager. The `list` methods of the resources do this.
 
@@ -68,21 +70,26 @@ class Pager(Stream, Generic[RecordT]):
                 prefetching off.
             max_records: Stop after this many records, and request no page beyond them; default: no
                 limit.
+            on_expired_cursor: What an iteration does if the server no longer knows a cursor:
+                ``"raise"``, the default, or ``"restart"``; see `AsyncCheckpoints.list`.
 
         Raises:
             TypeError: An argument has the wrong type.
-            ValueError: `prefetch` is negative, `max_records` is below 1, or `after` is empty.
+            ValueError: `prefetch` is negative, `max_records` is below 1, `after` is empty, or
+                `on_expired_cursor` is something else.
         """
         super().__init__()
         check_count("prefetch", prefetch, least=0)
         if max_records is not None:
             check_count("max_records", max_records, least=1)
         check_cursor(after)
+        check_on_expired_cursor(on_expired_cursor)
         self._fetch = fetch
         self._fetch_one = fetch_one or fetch
         self._after = after
         self._prefetch = prefetch
         self._max_records = max_records
+        self._restarts = on_expired_cursor == "restart"
         self._last_record: HasId | None = None
 
     @property
@@ -97,12 +104,13 @@ class Pager(Stream, Generic[RecordT]):
         """Iterate over all records, and prefetch pages.
 
         Yields:
-            The records, in the server's order; OpenAI sends the newest first.
+            The records, in the server's order.
 
         Raises:
             APIError: A page could not be fetched; all records before it have been yielded.
             PaginationError: The server says that there are more records, but its cursors do not
                 lead to them.
+            CursorExpiredError: The server no longer knows a cursor.
             RuntimeError: The client or this iteration is closed.
             Exception: Any exception of an `api_key` callable.
         """
@@ -118,6 +126,7 @@ class Pager(Stream, Generic[RecordT]):
             APIError: A page could not be fetched; all pages before it have been yielded.
             PaginationError: The server says that there are more records, but its cursors do not
                 lead to them.
+            CursorExpiredError: The server no longer knows a cursor.
             RuntimeError: The client or this iteration is closed.
             Exception: Any exception of an `api_key` callable.
         """
@@ -165,7 +174,12 @@ class Pager(Stream, Generic[RecordT]):
             await reader.aclose()
 
     def _new_reader(self) -> _PageReader[RecordT]:
-        walk = PageWalk(self._fetch, after=self._after, max_records=self._max_records)
+        walk = PageWalk(
+            self._fetch,
+            after=self._after,
+            max_records=self._max_records,
+            restarts=self._restarts,
+        )
         return self._track(_PageReader(walk, self._prefetch))
 
 

@@ -213,6 +213,45 @@ class TestFollowing:
         pages = {None: page("ab", None), "b": page("c", None), "c": page("", None)}
         assert await follow(pages) == ["ab", "c", ""]
 
+    @pytest.mark.parametrize(
+        ("again", "came"),
+        [
+            # The cursor is ignored, and the list is the same.
+            (["abc"], ["abc", ""]),
+            # It has grown at its end, at its start, or in between.
+            (["abcd", "abcd"], ["abc", "d", ""]),
+            (["zabc"], ["abc", ""]),
+            (["axbc"], ["abc", ""]),
+            # It has shrunk, so that the cursor is not in it.
+            (["ab"], ["abc", ""]),
+            (["zab", "zab"], ["abc", "z", ""]),
+            # The cursor is understood, but its record is repeated.
+            (["cde", "ef", "f"], ["abc", "de", "f", ""]),
+        ],
+    )
+    async def test_a_server_without_has_more_may_repeat_records(
+        self, again: list[str], came: list[str]
+    ) -> None:
+        following = iter(again)
+
+        async def fetch(cursor: str) -> Page[Item]:
+            return attrs.evolve(page(next(following), None), fetch=fetch)
+
+        pages = attrs.evolve(page("abc", None), fetch=fetch)
+        listed = ["".join(item.id for item in one.data) async for one in pages.iter_pages()]
+        assert listed == came
+
+    async def test_the_page_after_a_repeated_one_has_no_records(self) -> None:
+        async def fetch(cursor: str) -> Page[Item]:
+            return attrs.evolve(page("ab", None, last_id="b"), fetch=fetch)
+
+        following = await attrs.evolve(page("ab", None), fetch=fetch).get_next_page()
+        assert (following.data, following.first_id, following.last_id) == ([], None, None)
+        assert not following.has_next_page()
+
+    async def test_with_has_more_a_repeated_page_is_an_error(self) -> None:
+        assert await follow({None: page("ab"), "b": page("ab")}) == ["ab", "astray at b"]
+
     async def test_a_page_without_a_cursor_is_handed_out_before_the_error(self) -> None:
         assert await follow({None: page("ab"), "b": page("")}) == ["ab", "", "astray at None"]
         assert await follow({None: with_empty_id(last_id=None)}) == ["a", "astray at None"]
