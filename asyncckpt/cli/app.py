@@ -82,7 +82,7 @@ Examples:
   asyncckpt list ftjob-abc123 --max-records 5
   asyncckpt list ftjob-abc123 ftjob-def456 --output checkpoints.csv
   asyncckpt list - --format jsonl < job-ids.txt
-  asyncckpt list --all --max-records 1 --sort full_valid_loss
+  asyncckpt list --all --latest --sort full_valid_loss
 """,
 )
 def list_checkpoints(
@@ -93,18 +93,20 @@ def list_checkpoints(
     limit: Annotated[int | None, PageSize] = None,
     max_records: Annotated[int | None, MaxRecords] = None,
     after: str | None = None,
+    latest: Annotated[bool, Repeatable] = False,
     concurrency: Annotated[int, AtLeastOne] = 10,
     destination: Destination = DEFAULT_DESTINATION,
     connection: Connection = DEFAULT_CONNECTION,
 ) -> int:
-    """List the checkpoints of jobs, newest first.
+    """List the checkpoints of jobs, in the server's order.
 
     Args:
         job_ids: Jobs, printed in this order; "-" reads ids from stdin, one per line.
-        all_jobs: List all jobs of the account, newest first.
+        all_jobs: List all jobs of the account.
         limit: Records per page, 1 to 100. Default: 100, or less if the server requires it.
         max_records: Maximum number of records of each job.
         after: Continue after this checkpoint id; for one job only.
+        latest: List only the newest checkpoint of each job.
         concurrency: Jobs listed at the same time.
         destination: Where and how to write.
         connection: How to reach the API.
@@ -117,6 +119,8 @@ def list_checkpoints(
     ids = chosen_ids(job_ids, all_jobs, connection)
     if after is not None and (all_jobs or len(ids) > 1):
         raise UsageError("--after is for a single job; pass only one JOB_ID")
+    if latest and (after, limit, max_records) != (None, None, None):
+        raise UsageError("--latest cannot be combined with --after, --limit or --max-records")
     listing = Listing(
         job_ids=ids,
         all_jobs=all_jobs,
@@ -124,6 +128,7 @@ def list_checkpoints(
         limit=limit,
         max_records=max_records,
         after=after,
+        latest=latest,
         concurrency=concurrency,
         verbose=connection.verbose,
     )
@@ -150,7 +155,7 @@ def list_jobs(
     destination: Destination = DEFAULT_DESTINATION,
     connection: Connection = DEFAULT_CONNECTION,
 ) -> int:
-    """List the jobs of the account, newest first.
+    """List the jobs of the account, in the server's order.
 
     Args:
         status: Only jobs with this status, such as succeeded; may be repeated.
@@ -200,7 +205,7 @@ def list_events(
     destination: Destination = DEFAULT_DESTINATION,
     connection: Connection = DEFAULT_CONNECTION,
 ) -> int:
-    """List the events of jobs, newest first.
+    """List the events of jobs, in the server's order.
 
     Args:
         job_ids: Jobs, printed in this order; "-" reads ids from stdin, one per line.

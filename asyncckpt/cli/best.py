@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 import attrs
 
+from asyncckpt.cli.layouts import shown_step
 from asyncckpt.cli.logs import logged
 from asyncckpt.cli.output import Column, TableWriter, Writer, shown_time
 from asyncckpt.cli.status import StatusLine
@@ -131,11 +132,12 @@ class Choice:
     ) -> Pager[FineTuningJobCheckpoint] | FanIn[FineTuningJobCheckpoint]:
         jobs = client.fine_tuning.jobs
         if len(self.job_ids) == 1:
-            return jobs.checkpoints.list(self.job_ids[0])
+            return jobs.checkpoints.list(self.job_ids[0], on_expired_cursor="restart")
         stream = jobs.checkpoints.list_many(
-            jobs.list() if self.all_jobs else self.job_ids,
+            jobs.list(on_expired_cursor="restart") if self.all_jobs else self.job_ids,
             concurrency=self.concurrency,
             on_error=failures,
+            on_expired_cursor="restart",
         )
         line.follow(stream, None if self.all_jobs else len(self.job_ids))
         return stream
@@ -188,7 +190,7 @@ def _columns(best: Ranked) -> tuple[Column[Ranked], ...]:
     title = printable(best.metric)
     return (
         Column("RANK", 4, lambda ranked: str(ranked.rank), right=True),
-        Column("STEP", 6, lambda ranked: str(ranked.checkpoint.step_number), right=True),
+        Column("STEP", 6, lambda ranked: shown_step(ranked.checkpoint), right=True),
         Column(title, max(len(title), 10), lambda ranked: f"{ranked.value:.6g}", right=True),
         Column("JOB", 30, lambda ranked: printable(ranked.checkpoint.fine_tuning_job_id)),
         Column("RISE", 4, lambda ranked: _ratio(ranked.explain().last_over_lowest), right=True),

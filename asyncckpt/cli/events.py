@@ -92,7 +92,10 @@ class EventListing:
         try:
             return [
                 client.fine_tuning.jobs.list_events(
-                    job_id, limit=self.limit, max_records=self.max_records if counts else None
+                    job_id,
+                    limit=self.limit,
+                    max_records=self.max_records if counts else None,
+                    on_expired_cursor="restart",
                 )
                 for job_id in self.job_ids
             ]

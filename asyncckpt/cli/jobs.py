@@ -66,6 +66,7 @@ class JobListing:
                 limit=self.limit,
                 metadata=self.metadata or None,
                 max_records=self.max_records if counts else None,
+                on_expired_cursor="restart",
             )
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None

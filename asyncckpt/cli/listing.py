@@ -33,6 +33,7 @@ class Listing:
         limit: The number of records per page; None for the client's default.
         max_records: The maximum number of records of each job; None for all.
         after: The checkpoint to continue after, for a single job; None for the beginning.
+        latest: List only the newest checkpoint of each job.
         concurrency: The number of jobs to list at the same time.
         verbose: Whether to write the log to standard error.
         failed: The number of jobs that could not be listed.
@@ -44,6 +45,7 @@ class Listing:
     limit: int | None
     max_records: int | None
     after: str | None
+    latest: bool = False
     concurrency: int
     verbose: bool = False
     failed: int = attrs.field(init=False, default=0)
@@ -89,22 +91,30 @@ class Listing:
         self, client: AsyncClient, line: StatusLine, failures: ToleratedFailures
     ) -> Pager[FineTuningJobCheckpoint] | FanIn[FineTuningJobCheckpoint]:
         jobs = client.fine_tuning.jobs
+        chosen = jobs.list(on_expired_cursor="restart") if self.all_jobs else self.job_ids
         try:
-            if len(self.job_ids) == 1:
+            if self.latest:
+                stream = jobs.checkpoints.latest(
+                    chosen, concurrency=self.concurrency, ordered=True, on_error=failures
+                )
+            elif len(self.job_ids) == 1:
                 return jobs.checkpoints.list(
                     self.job_ids[0],
                     after=self.after,
                     limit=self.limit,
                     max_records=self.max_records,
+                    on_expired_cursor="restart",
                 )
-            stream = jobs.checkpoints.list_many(
-                jobs.list() if self.all_jobs else self.job_ids,
-                concurrency=self.concurrency,
-                ordered=True,
-                on_error=failures,
-                limit=self.limit,
-                max_records_per_job=self.max_records,
-            )
+            else:
+                stream = jobs.checkpoints.list_many(
+                    chosen,
+                    concurrency=self.concurrency,
+                    ordered=True,
+                    on_error=failures,
+                    limit=self.limit,
+                    max_records_per_job=self.max_records,
+                    on_expired_cursor="restart",
+                )
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
         line.follow(stream, None if self.all_jobs else len(self.job_ids))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 import functools
-from collections.abc import Coroutine
-from typing import Final, Unpack
+from collections.abc import Callable, Coroutine
+from typing import Final, TypeAlias, Unpack
 
 from asyncckpt import streams
 from asyncckpt.counts import RequestCounts
@@ -31,9 +31,12 @@ from asyncckpt.streams.failures import OnError, check_on_error
 from asyncckpt.streams.fanin import FanIn
 from asyncckpt.streams.page import Fetch
 from asyncckpt.streams.pager import Pager
+from asyncckpt.streams.restarts import check_on_expired_cursor
 from asyncckpt.streams.sources import Jobs
 
 __all__ = ["AsyncCheckpoints", "checkpoint_list"]
+
+_Fetch: TypeAlias = "Fetch[FineTuningJobCheckpoint]"
 
 checkpoint_list: Final = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
 
@@ -53,21 +56,30 @@ class AsyncCheckpoints:
         limit: int | NotGiven | Omit | None = None,
         prefetch: int | None = None,
         max_records: int | None = None,
+        on_expired_cursor: streams.OnExpiredCursor = "raise",
         **options: Unpack[CallOptions],
     ) -> Pager[FineTuningJobCheckpoint]:
-        """List the checkpoints of one job, newest first.
+        """List the checkpoints of one job, in the server's order.
+
+        OpenAI and Azure send the newest first, other servers the oldest.
 
         Nothing is sent until the pager is used. API reference: *List fine-tuning checkpoints*,
         ``GET /fine_tuning/jobs/{fine_tuning_job_id}/checkpoints``.
 
         Args:
             fine_tuning_job_id: The job, such as ``"ftjob-abc123"``.
-            after: Start after the checkpoint with this id; default: start with the newest.
+            after: Start after the checkpoint with this id; default: start with the server's first
+                one.
             limit: The number of checkpoints per page. Default: iterating requests 100, or
                 `max_records` if that is less; if the server rejects that, the request is repeated
                 without a limit. Awaiting requests no limit; OpenAI then sends 10.
             prefetch: The number of pages to fetch ahead of the current one; default: the client's.
             max_records: Stop after this many checkpoints; default: no limit.
+            on_expired_cursor: What to do if the server no longer knows the last record of a page,
+                after which the next page is to start. ``"raise"``, the default: raise
+                `CursorExpiredError`. ``"restart"``: list the checkpoints from the start again, and
+                skip those that were yielded. This requests the pages again, and needs a server that
+                keeps its order; if the place is not found, it raises the error.
             **options: See `CallOptions`.
 
         Returns:
@@ -89,6 +101,7 @@ class AsyncCheckpoints:
             limit=limit,
             prefetch=prefetch,
             max_records=max_records,
+            on_expired_cursor=on_expired_cursor,
             job_id=fine_tuning_job_id,
         )
 
@@ -102,6 +115,7 @@ class AsyncCheckpoints:
         on_error: OnError = "raise",
         limit: int | NotGiven | Omit | None = None,
         max_records_per_job: int | None = None,
+        on_expired_cursor: streams.OnExpiredCursor = "raise",
         **options: Unpack[CallOptions],
     ) -> FanIn[FineTuningJobCheckpoint]:
         """List the checkpoints of many jobs as one stream.
@@ -123,14 +137,15 @@ class AsyncCheckpoints:
                 `JobFailure`, and continue unless it raises.
             limit: The number of checkpoints per page. Default: 100, or `max_records_per_job` if
                 that is less; if the server rejects that, the request is repeated without a limit.
-            max_records_per_job: Yield at most this many checkpoints of each job, the newest ones;
-                default: no limit.
+            max_records_per_job: Yield at most this many checkpoints of each job, the first ones in
+                the server's order; default: no limit. `latest` yields the newest of each job.
+            on_expired_cursor: As for `list`.
             **options: See `CallOptions`.
 
         Returns:
-            A `FanIn`: ``async for`` yields checkpoints, those of each job newest first. Using it
-            can raise `APIError`, any exception of `jobs`, `on_error` or an `api_key` callable, or
-            RuntimeError if the client is closed.
+            A `FanIn`: ``async for`` yields checkpoints, those of each job in the server's order.
+            Using it can raise `APIError`, any exception of `jobs`, `on_error` or an `api_key`
+            callable, or RuntimeError if the client is closed.
 
         Raises:
             TypeError: An argument has the wrong type, or is unknown; `jobs` is a single id.
@@ -139,6 +154,7 @@ class AsyncCheckpoints:
         check_count("concurrency", concurrency, least=1)
         if max_records_per_job is not None:
             check_count("max_records_per_job", max_records_per_job, least=1)
+        check_on_expired_cursor(on_expired_cursor)
         request = self._endpoint.options(self.list_many, options)
         return self._fan_in(
             jobs,
@@ -148,6 +164,53 @@ class AsyncCheckpoints:
             on_error=on_error,
             limit=limit,
             max_records_per_job=max_records_per_job,
+            restarts=on_expired_cursor == "restart",
+        )
+
+    @show_call_options
+    def latest(
+        self,
+        jobs: Jobs,
+        *,
+        concurrency: int = 50,
+        ordered: bool = False,
+        on_error: OnError = "raise",
+        **options: Unpack[CallOptions],
+    ) -> FanIn[FineTuningJobCheckpoint]:
+        """Find the newest checkpoint of each job, whatever the order of the server.
+
+        The newest is that of the highest step, then that created last, then that with the greatest
+        id. All checkpoints are read once; one page and one checkpoint of each job being listed are
+        kept in memory. If a cursor expires, the list of the job is started again.
+
+        Args:
+            jobs: As for `list_many`.
+            concurrency: The number of jobs to list at the same time; default 50.
+            ordered: Yield the checkpoints in the order of `jobs`; default: in the order of arrival.
+            on_error: What to do if a job fails, as for `list_many`. A job that could not be listed
+                completely has no checkpoint in the stream.
+            **options: See `CallOptions`.
+
+        Returns:
+            A `FanIn`: ``async for`` yields one checkpoint of each job that has any. Using it can
+            raise what that of `list_many` raises.
+
+        Raises:
+            TypeError: An argument has the wrong type, or is unknown; `jobs` is a single id.
+            ValueError: An argument has an invalid value.
+        """
+        check_count("concurrency", concurrency, least=1)
+        from asyncckpt.streams.newest import only_newest
+
+        return self._fan_in(
+            jobs,
+            self._endpoint.options(self.latest, options),
+            concurrency=concurrency,
+            ordered=ordered,
+            on_error=on_error,
+            limit=None,
+            max_records_per_job=None,
+            view=only_newest,
         )
 
     @show_call_options
@@ -312,6 +375,8 @@ class AsyncCheckpoints:
             on_error=on_error,
             limit=None,
             max_records_per_job=None,
+            # The order does not matter, and a checkpoint that comes twice counts once.
+            restarts=True,
         )
         return rank_from(jobs, Selection(n, metric, mode), listed)
 
@@ -325,15 +390,18 @@ class AsyncCheckpoints:
         on_error: OnError,
         limit: int | NotGiven | Omit | None,
         max_records_per_job: int | None,
+        restarts: bool = False,
+        view: Callable[[_Fetch], _Fetch] | None = None,
     ) -> FanIn[FineTuningJobCheckpoint]:
         query = self._endpoint.list_query(request, {}, limit, max_records_per_job)
         counts = RequestCounts()
 
-        def fetch_of(job_id: object) -> Fetch[FineTuningJobCheckpoint]:
+        def fetch_of(job_id: object) -> _Fetch:
             path = _checkpoints_path(job_id)
-            return self._endpoint.list_fetch(
+            fetch = self._endpoint.list_fetch(
                 path, query, checkpoint_list, request, counts, job_id=str(job_id)
             )
+            return fetch if view is None else view(fetch)
 
         checkpoints = FanIn(
             jobs,
@@ -343,6 +411,7 @@ class AsyncCheckpoints:
             on_error=on_error,
             max_records_per_job=max_records_per_job,
             counts=counts,
+            restarts=restarts,
         )
         checkpoints.record_type = FineTuningJobCheckpoint
         return checkpoints

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics, step_of
 from asyncckpt.streams.criteria import Criterion, Mode, criterion_of
 from asyncckpt.streams.summary import JobSummary, Summary
 from asyncckpt.streams.text import safe_text
@@ -28,6 +28,9 @@ OVERFITTING_LAST_OVER_LOWEST: Final = 1.2
 OVERFITTING_VALIDATION_OVER_TRAINING: Final = 1.5
 """From here on, a validation loss above the training loss is taken for overfitting."""
 
+UNKNOWN_STEP: Final = -1
+"""Stands for the step of a checkpoint for which the server sent none."""
+
 VALIDATION_LOSSES: Final = ("full_valid_loss", "valid_loss")
 _VALIDATION: Final = tuple(criterion_of(name) for name in VALIDATION_LOSSES)
 _TRAINING: Final = criterion_of("train_loss")
@@ -42,7 +45,8 @@ class Explanation:
 
     Attributes:
         fine_tuning_job_id: The job.
-        step: The step of the checkpoint.
+        step: The step of the checkpoint; None if the server did not send it. What depends on the
+            order of the checkpoints is None then, too.
         metric: The metric it was ranked by.
         value: Its value.
         mode: Whether the lowest or the highest value of that metric is the best.
@@ -71,13 +75,13 @@ class Explanation:
     """
 
     fine_tuning_job_id: str
-    step: int
+    step: int | None
     metric: str
     value: float
     mode: Mode
-    best_step: int
+    best_step: int | None
     checkpoints: int
-    last_step: int
+    last_step: int | None
     validation_metric: str | None = None
     lowest: float | None = None
     lowest_step: int | None = None
@@ -122,12 +126,16 @@ class Explanation:
         best = "lowest" if self.mode == "min" else "highest"
         job = safe_text(self.fine_tuning_job_id)
         count = f"{self.checkpoints} checkpoint{'s' * (self.checkpoints != 1)}"
+        if self.step is None:
+            return [f"One of the {count} of job {job} has a {self.metric} of {_shown(self.value)}."]
         said = f"Step {self.step} of job {job} has a {self.metric} of {_shown(self.value)}"
         if self.best_step != self.step:
             return [f"{said}; the {best} of its {count} is at step {self.best_step}."]
         return [f"{said}, the {best} of its {count}."]
 
     def _validation(self) -> list[str]:
+        if self.step is None:
+            return ["The server did not send its step, so overfitting cannot be seen."]
         if self.validation_metric is None or self.lowest is None or self.last is None:
             return ["No validation loss was measured, so overfitting cannot be seen."]
         name = self.validation_metric
@@ -228,17 +236,18 @@ def explain(
         The description.
     """
     validation = _validation_of(criterion, job)
+    step = step_of(checkpoint)
     described = Explanation(
         fine_tuning_job_id=checkpoint.fine_tuning_job_id,
-        step=checkpoint.step_number,
+        step=step,
         metric=criterion.metric,
         value=value,
         mode=criterion.mode,
-        best_step=job.metrics[criterion.metric].best_step,
+        best_step=None if step is None else job.metrics[criterion.metric].best_step,
         checkpoints=job.checkpoints,
-        last_step=job.last_step,
+        last_step=None if step is None else job.last_step,
     )
-    if validation is None:
+    if validation is None or step is None:
         return described
     seen = job.metrics[validation.metric]
     metrics = checkpoint.metrics

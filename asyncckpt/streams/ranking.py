@@ -22,7 +22,7 @@ import attrs
 from asyncckpt.errors import NoCheckpointError
 from asyncckpt.options import check_count
 from asyncckpt.records.base import HasId
-from asyncckpt.records.checkpoints import FineTuningJobCheckpoint
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, age_key, step_of
 from asyncckpt.streams.criteria import (
     KNOWN_METRICS,
     Criterion,
@@ -30,7 +30,7 @@ from asyncckpt.streams.criteria import (
     criterion_of,
     number_of,
 )
-from asyncckpt.streams.explanation import CurveSummary, Explanation, explain
+from asyncckpt.streams.explanation import UNKNOWN_STEP, CurveSummary, Explanation, explain
 from asyncckpt.streams.failures import JobFailure
 from asyncckpt.streams.fanin import FanIn
 from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource, jobs_of
@@ -139,7 +139,7 @@ class Ranked:
         return summary.added_to(explanation, self._job)
 
 
-_Key: TypeAlias = tuple[float, int, int, str, str]
+_Key: TypeAlias = tuple[float, int, float, str, str]
 
 
 class _Best:
@@ -162,9 +162,7 @@ class _Best:
             return
         key = (
             goodness,
-            checkpoint.step_number,
-            checkpoint.created_at,
-            checkpoint.id,
+            *age_key(checkpoint),
             checkpoint.fine_tuning_job_id,
         )
         if key in self._kept or (is_full and key < keys[0]):
@@ -214,7 +212,8 @@ class Selection:
     def add(self, checkpoint: FineTuningJobCheckpoint) -> None:
         """Take a checkpoint into account."""
         self._checkpoints += 1
-        step, metrics = checkpoint.step_number, checkpoint.metrics
+        step, metrics = step_of(checkpoint), checkpoint.metrics
+        step = UNKNOWN_STEP if step is None else step
         job = self._jobs.get(checkpoint.fine_tuning_job_id)
         if job is None:
             job = self._jobs[checkpoint.fine_tuning_job_id] = JobSummary()

@@ -54,6 +54,26 @@ def test_all_jobs_of_a_sandbox_are_listed(run: Run) -> None:
     assert len(set(ran.ids)) == 12
 
 
+def test_only_the_newest_checkpoint_of_each_job(served: Sandbox, run: Run) -> None:
+    jobs = [served.job_ids[1], served.job_ids[0]]
+    ran = run("list", "--latest", *jobs)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.ids == [ids_of(served, job)[0] for job in jobs]
+    assert run("list", "--latest", jobs[0]).ids == ran.ids[:1]
+    assert run("list", "--latest", "--all").ids == [
+        ids_of(served, job)[0] for job in served.job_ids
+    ]
+
+
+@pytest.mark.parametrize(
+    "option", [("--after", "ftckpt_1"), ("--limit", "5"), ("--max-records", "1")]
+)
+def test_the_newest_is_not_a_part_of_a_list(run: Run, option: tuple[str, str]) -> None:
+    ran = run("list", "--latest", "ftjob-1", *option)
+    assert ran.code == 2
+    assert "--latest cannot be combined with" in ran.err
+
+
 def test_options_reach_the_server(served: Sandbox, run: Run) -> None:
     job = served.job_ids[0]
     expected = ids_of(served, job)

@@ -22,7 +22,7 @@ from support.programs import (
 from support.terminals import run_on_a_terminal
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
-NOT_SHOWN = {"step", "object", "extra"}
+NOT_SHOWN = {"step", "object", "result_files", "extra"}
 # In tables: `metrics.step` repeats `step_number`, and `object` is a constant.
 
 

@@ -105,6 +105,9 @@ async def checkpoints(client: AsyncClient) -> None:
     async for checkpoint in pager:
         assert_type(checkpoint, FineTuningJobCheckpoint)
         assert_type(checkpoint.created, datetime)
+        assert_type(checkpoint.created_at, int)
+        assert_type(checkpoint.step_number, int | None)
+        assert_type(checkpoint.result_files, list[str] | None)
         assert_type(checkpoint.metrics, Metrics)
         assert_type(checkpoint.metrics.full_valid_loss, float | None)
     page = await pager
@@ -153,6 +156,10 @@ async def many(client: AsyncClient) -> None:
     assert_type(stream.failures, tuple[JobFailure, ...])
     assert_type(stream.progress, Progress)
     jobs.checkpoints.list_many(["ftjob-abc123"], ordered=True, on_error=print)
+    jobs.checkpoints.list_many(["ftjob-abc123"], on_expired_cursor="restart")
+    _ = jobs.checkpoints.list("ftjob-abc123", on_expired_cursor="raise")
+    async for newest in jobs.checkpoints.latest(jobs.list(), ordered=True):
+        assert_type(newest, FineTuningJobCheckpoint)
 
 
 async def rankings(client: AsyncClient, chosen: list[FineTuningJobCheckpoint]) -> None:
