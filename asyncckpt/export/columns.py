@@ -277,6 +277,7 @@ CHECKPOINTS: Final = Schema(
         _text("fine_tuned_model_checkpoint"),
         *(_number(name, f"metrics.{name}") for name in METRICS),
         _number("step", "metrics.step"),
+        _nested("result_files"),
         _text("object"),
         _nested("extra", _unknown_fields_of_checkpoint),
     ),

@@ -19,7 +19,7 @@ import functools
 import math
 import re
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import attrs
 import msgspec
@@ -92,10 +92,9 @@ def as_sent(record: Any, fields: dict[str, Any]) -> dict[str, Any]:
         record: The record.
         fields: Its fields as the API reference describes them; they may be changed.
     """
-    record_type = cast("type[Any]", type(record))
     extra: Extra = record.extra
     for name, form in forms_of(extra).items():
-        if _meaning(record_type, name, form) != getattr(record, name):
+        if _meaning(record.__class__, name, form) != getattr(record, name):
             continue
         if form is _ABSENT:
             fields.pop(name, None)

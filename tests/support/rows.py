@@ -38,17 +38,24 @@ def expected_row(record_type: type, sent: JSON, default_object: str) -> Row:
     unknown = {name: sent[name] for name in sent if name not in known}
     row["object"] = sent.get("object", default_object)
     for name in TIMES & row.keys():
-        row[name] = None if row[name] is None else datetime.fromtimestamp(row[name], UTC)
-    if "result_files" in row:
+        row[name] = None if row[name] is None else _time(row[name])
+    if record_type is FineTuningJob:
         row["result_files"] = sent.get("result_files", [])
     if "metrics" in row:
-        metrics = dict(row.pop("metrics"))
+        metrics = dict(row.pop("metrics") or {})
         for name in ("step", *METRICS):
             value = metrics.pop(name, None)
             row[name] = None if value is None else float(value)
         if metrics:
             unknown["metrics"] = metrics
     return {**row, "extra": unknown or None}
+
+
+def _time(sent: int | str) -> datetime:
+    if isinstance(sent, int):
+        return datetime.fromtimestamp(sent, UTC)
+    time = datetime.fromisoformat(sent)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _without_none(value: Any) -> Any:
