@@ -13,7 +13,7 @@ from asyncckpt.errors import NoCheckpointError, OpenAIError
 from asyncckpt.export.plots import JobPlot, Plot
 from asyncckpt.export.thinning import Point, Thinned
 from asyncckpt.records.base import HasId
-from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics, step_of
 from asyncckpt.streams.criteria import Criterion, Mode, criterion_of
 from asyncckpt.streams.fanin import JobFailure, OnError
 from asyncckpt.streams.ranking import PREFERRED_METRICS, Ranked, Selection
@@ -135,10 +135,13 @@ class Gathering:
     def _add(self, checkpoint: FineTuningJobCheckpoint) -> None:
         self._selection.add(checkpoint)
         marks = self._marks.setdefault(checkpoint.fine_tuning_job_id, _Marks())
+        step = step_of(checkpoint)
+        if step is None:
+            return
         for name, criterion in self._criteria.items():
             value = criterion.value_of(checkpoint.metrics)
             if value is not None:
-                marks.add(name, checkpoint.step_number, value)
+                marks.add(name, step, value)
 
     def _ranked(self) -> tuple[Ranked | None, NoCheckpointError | None]:
         """Return the best checkpoint, or why there is none."""

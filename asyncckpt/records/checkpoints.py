@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import attrs
 
 from asyncckpt.records.base import Extra, Record, extra_field, forms_of
 from asyncckpt.records.forms import ABSENT, NULL, TEXT_TIME, datetime_of
 
-__all__ = ["FineTuningJobCheckpoint", "Metrics", "age_key", "step_of"]
+__all__ = ["UNKNOWN_STEP", "FineTuningJobCheckpoint", "Metrics", "age_key", "order_step", "step_of"]
+
+UNKNOWN_STEP: Final = -1
+"""Stands for the step of a checkpoint for which the server sent none."""
 
 
 @attrs.frozen
@@ -84,17 +88,22 @@ def step_of(checkpoint: FineTuningJobCheckpoint) -> int | None:
     return None if checkpoint.metrics.step is None else int(checkpoint.metrics.step)
 
 
+def order_step(checkpoint: FineTuningJobCheckpoint) -> int:
+    """Return the step of a checkpoint to sort by: `UNKNOWN_STEP`, the lowest, if it is unknown."""
+    step = step_of(checkpoint)
+    return UNKNOWN_STEP if step is None else step
+
+
 def age_key(checkpoint: FineTuningJobCheckpoint) -> tuple[int, float, str]:
     """Return a key that sorts the checkpoints of a job, the oldest first.
 
     The order is that of the steps, then of the creation times, then of the ids. A checkpoint
     without a step is taken to be older than one with a step.
     """
-    step = step_of(checkpoint)
     created: float = checkpoint.created_at
     if "created_at" in forms_of(checkpoint.extra):
         created = checkpoint.created.timestamp()
-    return -1 if step is None else step, created, checkpoint.id
+    return order_step(checkpoint), created, checkpoint.id
 
 
 @attrs.frozen

@@ -28,9 +28,6 @@ OVERFITTING_LAST_OVER_LOWEST: Final = 1.2
 OVERFITTING_VALIDATION_OVER_TRAINING: Final = 1.5
 """From here on, a validation loss above the training loss is taken for overfitting."""
 
-UNKNOWN_STEP: Final = -1
-"""Stands for the step of a checkpoint for which the server sent none."""
-
 VALIDATION_LOSSES: Final = ("full_valid_loss", "valid_loss")
 _VALIDATION: Final = tuple(criterion_of(name) for name in VALIDATION_LOSSES)
 _TRAINING: Final = criterion_of("train_loss")

@@ -14,7 +14,7 @@ from typing import Protocol
 import attrs
 
 from asyncckpt.records import FineTuningJob, FineTuningJobEvent
-from asyncckpt.records.checkpoints import FineTuningJobCheckpoint
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, order_step
 from asyncckpt.streams.follower import Follower, ListSource
 from asyncckpt.streams.reading import Place
 from asyncckpt.streams.resumption import JobState, Kind
@@ -238,11 +238,11 @@ def _time_of(item: CheckpointCreated | EventLogged) -> int:
 
 
 def _place_by_time(checkpoint: FineTuningJobCheckpoint) -> Place:
-    return Place(checkpoint.created_at, checkpoint.step_number)
+    return Place(checkpoint.created_at, order_step(checkpoint))
 
 
 def _place_by_step(checkpoint: FineTuningJobCheckpoint) -> Place:
-    return Place(checkpoint.step_number, checkpoint.created_at)
+    return Place(order_step(checkpoint), checkpoint.created_at)
 
 
 def _place_of_event(event: FineTuningJobEvent) -> Place:

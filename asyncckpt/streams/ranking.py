@@ -22,7 +22,7 @@ import attrs
 from asyncckpt.errors import NoCheckpointError
 from asyncckpt.options import check_count
 from asyncckpt.records.base import HasId
-from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, age_key, step_of
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, age_key, order_step
 from asyncckpt.streams.criteria import (
     KNOWN_METRICS,
     Criterion,
@@ -30,7 +30,7 @@ from asyncckpt.streams.criteria import (
     criterion_of,
     number_of,
 )
-from asyncckpt.streams.explanation import UNKNOWN_STEP, CurveSummary, Explanation, explain
+from asyncckpt.streams.explanation import CurveSummary, Explanation, explain
 from asyncckpt.streams.failures import JobFailure
 from asyncckpt.streams.fanin import FanIn
 from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource, jobs_of
@@ -212,8 +212,7 @@ class Selection:
     def add(self, checkpoint: FineTuningJobCheckpoint) -> None:
         """Take a checkpoint into account."""
         self._checkpoints += 1
-        step, metrics = step_of(checkpoint), checkpoint.metrics
-        step = UNKNOWN_STEP if step is None else step
+        step, metrics = order_step(checkpoint), checkpoint.metrics
         job = self._jobs.get(checkpoint.fine_tuning_job_id)
         if job is None:
             job = self._jobs[checkpoint.fine_tuning_job_id] = JobSummary()
