@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, TextIO, TypeVar
 
 import attrs
 
-from asyncckpt.cli.layouts import shown_step
 from asyncckpt.cli.logs import logged
 from asyncckpt.cli.output import Column, TableWriter, Writer, shown_time
 from asyncckpt.cli.status import StatusLine
@@ -190,7 +189,7 @@ def _columns(best: Ranked) -> tuple[Column[Ranked], ...]:
     title = printable(best.metric)
     return (
         Column("RANK", 4, lambda ranked: str(ranked.rank), right=True),
-        Column("STEP", 6, lambda ranked: shown_step(ranked.checkpoint), right=True),
+        Column("STEP", 6, lambda ranked: _step(ranked.checkpoint), right=True),
         Column(title, max(len(title), 10), lambda ranked: f"{ranked.value:.6g}", right=True),
         Column("JOB", 30, lambda ranked: printable(ranked.checkpoint.fine_tuning_job_id)),
         Column("RISE", 4, lambda ranked: _ratio(ranked.explain().last_over_lowest), right=True),
@@ -202,6 +201,10 @@ def _columns(best: Ranked) -> tuple[Column[Ranked], ...]:
             "MODEL", 64, lambda ranked: printable(ranked.checkpoint.fine_tuned_model_checkpoint)
         ),
     )
+
+
+def _step(checkpoint: FineTuningJobCheckpoint) -> str:
+    return "-" if checkpoint.step_number is None else str(checkpoint.step_number)
 
 
 def _ratio(ratio: float | None) -> str:
