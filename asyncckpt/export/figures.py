@@ -189,7 +189,7 @@ def _label_best(axes: Any, plot: Plot) -> None:
         raster.x.value((column + width / 2) / raster.canvas.columns),
         raster.y.value(1 - (row + 0.5) / raster.canvas.rows),
     )
-    text = axes.annotate(
+    axes.annotate(
         label,
         best,
         xytext=at,
@@ -198,7 +198,6 @@ def _label_best(axes: Any, plot: Plot) -> None:
         color=INK,
         arrowprops={"arrowstyle": "-", "color": INK, "shrinkB": 6},
     )
-    text.set_parse_math(False)
 
 
 def _style(axes: Any, plot: Plot) -> None:

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import matplotlib.image
 import pytest
 
@@ -34,7 +35,8 @@ def test_svg_and_png_are_written(tmp_path: Path, jobs: int) -> None:
 
 
 def test_the_background_is_transparent(tmp_path: Path) -> None:
-    plot_of(valley("ftjob-a")).save(tmp_path / "plot.png")
+    with mpl.rc_context({"savefig.facecolor": "white", "axes.facecolor": "white"}):
+        plot_of(valley("ftjob-a")).save(tmp_path / "plot.png")
     pixels: Any = matplotlib.image.imread(tmp_path / "plot.png")
     corners = [pixels[y, x, 3] for y in (0, -1) for x in (0, -1)]
     assert corners == [0, 0, 0, 0]
