@@ -274,7 +274,7 @@ class AsyncClient:
 
     @functools.cached_property
     def files(self) -> AsyncFiles:
-        """The content of files: ``client.files.content``."""
+        """The calls for files; see `AsyncFiles.content`."""
         return AsyncFiles(self._endpoint)
 
     @property

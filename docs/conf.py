@@ -30,9 +30,9 @@ nitpick_ignore_regex = [
     # Type variables, and types that only stand in signatures.
     (
         "py:.*",
-        r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|TokenProvider|AccessToken|ClientOptions|SharedOptions|Jobs|IsClosed|OnError|QueryValue|Record|RequestCounts|_Requested|Mode|Figure|PathLike)",
+        r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|TokenProvider|AccessToken|ClientOptions|SharedOptions|Jobs|IsClosed|OnError|QueryValue|Record|RequestCounts|Records|ResultFormat|Training|_Requested|Mode|Figure|Path|PathLike)",
     ),
-    ("py:.*", r"asyncckpt\.testing\.shapes\.\w+Object"),
+    ("py:.*", r"(asyncckpt\.testing\.shapes\.)?\w+Object"),
     ("py:.*", r"asyncckpt\.errors\._ResponseError|asyncckpt\.streams\.stream\.Stream"),
 ]
 

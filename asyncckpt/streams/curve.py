@@ -62,7 +62,7 @@ class Curve(Stream):
 
     @property
     def source(self) -> Source | None:
-        """Where the steps of the latest use come from: ``"result_file"`` or ``"events"``.
+        """The source of the steps in the latest use, ``"result_file"`` or ``"events"``.
 
         None until the first step has arrived, or the end. Each step says it too.
         """
