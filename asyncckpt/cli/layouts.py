@@ -81,7 +81,7 @@ class Layout(Generic[RecordT]):
             return self.columns[name]
         column = self.schema.column(name)
         title = "JOB" if name == "fine_tuning_job_id" else name.upper().replace("_", " ")
-        return _column(column, title, _WIDTHS[column.kind])
+        return _column(column, title, _NARROW.get(name, _WIDTHS[column.kind]))
 
 
 _WIDTHS: Final[Mapping[Kind, int]] = {
@@ -91,6 +91,9 @@ _WIDTHS: Final[Mapping[Kind, int]] = {
     "time": 16,
     "json": 20,
 }
+
+
+_NARROW: Final[Mapping[str, int]] = {"level": 5, "type": 7, "seed": 10}
 
 
 def _column(column: schemas.Column, title: str, width: int) -> Column[Any]:

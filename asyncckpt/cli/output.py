@@ -66,7 +66,8 @@ def writer_for(format_: Format | None, out: TextIO, layout: Layout[ShownT]) -> W
         format_ = "table" if out.isatty() else "jsonl"
     match format_:
         case "table":
-            return TableWriter(out, tuple(layout.columns.values()), layout.heading_of)
+            columns = tuple(layout.columns.values())
+            return TableWriter(out, columns, layout.heading_of, may_omit=not layout.is_selection)
         case "jsonl":
             return JSONLinesWriter(out, layout.schema_of_json)
         case "csv":
@@ -218,9 +219,10 @@ class TableWriter(Writer[RecordT]):
     """Writes a table, or one for each heading.
 
     Args:
-        out: The output. A terminal gets the columns that fit, other outputs get all columns.
+        out: The output.
         columns: The columns, in the order of importance.
         heading: Returns the line above the table of a record; None for a table without one.
+        may_omit: Whether a terminal gets only the columns that fit.
 
     Attributes:
         width: The number of characters that fit on a line.
@@ -231,6 +233,8 @@ class TableWriter(Writer[RecordT]):
         out: TextIO,
         columns: tuple[Column[RecordT], ...],
         heading: Callable[[RecordT], str] | None = None,
+        *,
+        may_omit: bool = True,
     ) -> None:
         from rich.console import Console
 
@@ -239,7 +243,7 @@ class TableWriter(Writer[RecordT]):
             file=out, highlight=False, markup=False, emoji=False, soft_wrap=True
         )
         self.width = self._console.width if out.isatty() else sys.maxsize
-        self._columns = _fitting(columns, self.width)
+        self._columns = _fitting(columns, self.width) if may_omit else columns
         self._indent = sum(column.width + len(GAP) for column in self._columns[:-1])
         self._heading_of = heading
         self._heading: str | None = None

@@ -211,6 +211,12 @@ class TestFields:
         assert first.split()[-2:] == ["fine_tuning.job.checkpoint", "-"]
         assert len(out.splitlines()) == 61
 
+    def test_a_terminal_gets_all_of_them_however_narrow_it_is(self, served: Sandbox) -> None:
+        command = [*COMMAND, "jobs", "--fields", "id,model,finished_at,object"]
+        code, shown = run_on_a_terminal(command, environment(), columns=40)
+        assert code == 0
+        assert shown.splitlines()[0].split() == ["JOB", "MODEL", "FINISHED", "AT", "OBJECT"]
+
     def test_a_table_can_show_every_field(self, served: Sandbox, run: Run) -> None:
         for command in COMMANDS:
             layout = run(*arguments_for(command, served), "-f", "csv").out.splitlines()[0]
