@@ -194,7 +194,8 @@ def occurs(excerpt: str, source: str) -> bool:
 
 @pytest.mark.parametrize("page", pages_with("py"))
 def test_excerpts_are_as_in_the_package(page: Path) -> None:
-    sources = [path.read_text("utf-8") for path in PACKAGE.rglob("*.py")]
+    modules = [*PACKAGE.rglob("*.py"), *(ROOT / "docs" / "examples").glob("*.py")]
+    sources = [path.read_text("utf-8") for path in modules]
     for block in blocks_of(page):
         if block.language == "py":
             found = any(occurs(block.text, source) for source in sources)

@@ -5,7 +5,7 @@ newer than the floor counts as handed out. So its size does not depend on the le
 and items of the same second are told apart by their ids.
 
 An item that appears late, with a time in the past, is found if it is newer than the floor: newer
-than the `WINDOW` newest items handed out. The items of one second are kept or dropped together. If
+than the `window` newest items handed out. The items of one second are kept or dropped together. If
 more than `MAX_KEPT` items share a second, other items of this second count as handed out.
 """
 
@@ -18,7 +18,7 @@ from typing import Final, cast
 __all__ = ["MAX_KEPT", "WINDOW", "Seen", "digest_of"]
 
 WINDOW: Final = 64
-"""The number of the newest items that are kept at least."""
+"""How many of the newest items are kept at least, by default."""
 
 MAX_KEPT: Final = 10_000
 """The highest number of items that are kept, if many have the same time."""
@@ -36,14 +36,18 @@ def digest_of(item_id: str) -> str:
 class Seen:
     """The items of one list that have been handed out.
 
+    Args:
+        window: The number of the newest items that are kept at least.
+
     Attributes:
         floor: All items up to this time count as handed out; None at first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window: int = WINDOW) -> None:
+        self._window = window
         self.floor: int | None = None
         self._times: dict[str, int] = {}
-        self._trim_at = 2 * WINDOW
+        self._trim_at = 2 * window
 
     def __len__(self) -> int:
         return len(self._times)
@@ -68,15 +72,15 @@ class Seen:
 
     def _trim(self) -> None:
         newest_first = sorted(self._times.items(), key=lambda item: item[1], reverse=True)
-        oldest_kept = newest_first[WINDOW - 1][1]
+        oldest_kept = newest_first[self._window - 1][1]
         kept = [item for item in newest_first if item[1] >= oldest_kept]
         dropped = newest_first[len(kept) :]
         if len(kept) > MAX_KEPT:
-            dropped, kept = kept[WINDOW:], kept[:WINDOW]
+            dropped, kept = kept[self._window :], kept[: self._window]
         if dropped:
             self.floor = dropped[0][1]
         self._times = dict(reversed(kept))
-        self._trim_at = len(kept) + WINDOW
+        self._trim_at = len(kept) + self._window
 
     def to_json(self) -> list[int | str | None]:
         """Return the state as JSON: the floor, then pairs of a time and the digests of this time.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 
-async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[object]]) -> None:
     """Cancel tasks, and wait until all of them are done.
 
     If the caller is cancelled meanwhile, it still waits for all tasks, and then raises
@@ -31,5 +31,5 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Task[None]]) -> None:
         raise cancelled
 
 
-def _still_running(tasks: Iterable[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+def _still_running(tasks: Iterable[asyncio.Task[object]]) -> set[asyncio.Task[object]]:
     return {task for task in tasks if not task.done()}

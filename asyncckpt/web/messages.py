@@ -7,6 +7,7 @@ from typing import Final
 import attrs
 
 from asyncckpt.records import converter
+from asyncckpt.records.base import Record
 from asyncckpt.streams.updates import (
     CaughtUp,
     CheckpointCreated,
@@ -51,15 +52,19 @@ HEARTBEAT: Final = ServerSentEvent()
 
 def message_of(update: Update, event_id: str | None) -> ServerSentEvent:
     """Return the message of an update."""
+    name, record = _named_record(update)
+    return ServerSentEvent(name, converter.dumps(record).decode(), event_id)
+
+
+def _named_record(update: Update) -> tuple[str, Record]:
     match update:
         case CheckpointCreated(checkpoint):
-            name, record = "checkpoint", checkpoint
+            return "checkpoint", checkpoint
         case EventLogged(event):
-            name, record = "event", event
+            return "event", event
         case StatusChanged(job):
-            name, record = "status", job
+            return "status", job
         case CaughtUp(job):
-            name, record = "caught_up", job
+            return "caught_up", job
         case Finished(job):
-            name, record = "finished", job
-    return ServerSentEvent(name, converter.dumps(record).decode(), event_id)
+            return "finished", job

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from asyncckpt.streams.resumption import JobState, decode_token, encode_token
+from asyncckpt.streams.resumption import JobState, ListState, decode_token, encode_token
 from asyncckpt.streams.seen import Seen, digest_of
 from asyncckpt.streams.updates import (
     CaughtUp,
@@ -34,7 +34,9 @@ class Position:
     """
 
     def __init__(self, state: JobState | None = None) -> None:
-        self._state = state or JobState(checkpoints=Seen(_ITEMS), events=Seen(_ITEMS))
+        self._state = state or JobState(
+            checkpoints=ListState(Seen(_ITEMS)), events=ListState(Seen(_ITEMS))
+        )
 
     @classmethod
     def from_id(cls, event_id: str, job_id: str) -> Position | None:
@@ -57,9 +59,9 @@ class Position:
         """Add an update that the reader receives."""
         match update:
             case CheckpointCreated(checkpoint):
-                self._state.checkpoints.add(digest_of(checkpoint.id), checkpoint.created_at)
+                self._state.checkpoints.seen.add(digest_of(checkpoint.id), checkpoint.created_at)
             case EventLogged(event):
-                self._state.events.add(digest_of(event.id), event.created_at)
+                self._state.events.seen.add(digest_of(event.id), event.created_at)
             case StatusChanged(job) | CaughtUp(job):
                 self._state.status = job.status
             case Finished():
@@ -73,9 +75,9 @@ class Position:
         state = self._state
         match update:
             case CheckpointCreated(checkpoint):
-                seen, record = state.checkpoints, checkpoint
+                seen = state.checkpoints.seen.has(digest_of(checkpoint.id), checkpoint.created_at)
             case EventLogged(event):
-                seen, record = state.events, event
+                seen = state.events.seen.has(digest_of(event.id), event.created_at)
             case _:
                 return False
-        return state.finished or seen.has(digest_of(record.id), record.created_at)
+        return seen or state.finished

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, Unpack
 
 import attrs
 
-from asyncckpt.options import CallOptions, check_number
+from asyncckpt.options import WatchOptions, check_number
 from asyncckpt.streams.tasks import cancel_and_wait
 from asyncckpt.streams.updates import Update
 from asyncckpt.web.messages import HEARTBEAT, ServerSentEvent, message_of
@@ -69,6 +70,17 @@ class _Shared:
         self.is_over = True
         self._wake_readers()
 
+    async def wait_for_first(self) -> None:
+        """Wait for a message.
+
+        Raises:
+            Exception: The exception of the watch, if there is none before it.
+        """
+        while not self.messages and not self.is_over:
+            await self.changed.wait()
+        if self.failure is not None and not self.updates:
+            raise self.failure.with_traceback(None)
+
     def length_at(self, event_id: str) -> int | None:
         """Return the number of messages up to an id; None if this watch has not sent it."""
         return self._lengths.get(event_id)
@@ -85,10 +97,14 @@ class EventReader:
     """
 
     def __init__(
-        self, watches: SharedWatches, shared: _Shared, last_event_id: str | None, heartbeat: float | None
+        self,
+        shared: _Shared,
+        last_event_id: str | None,
+        heartbeat: float | None,
+        leave: Callable[[], Awaitable[None]],
     ) -> None:
-        self._watches = watches
         self._shared = shared
+        self._leave = leave
         self._heartbeat = heartbeat
         self._position = 0
         self._received: Position | None = None
@@ -137,19 +153,7 @@ class EventReader:
         """Leave the job. The last reader ends the watch, and waits until it has ended."""
         if not self._is_closed:
             self._is_closed = True
-            await self._watches._leave(self._shared)
-
-    async def _wait_for_first(self) -> None:
-        """Wait for a message.
-
-        Raises:
-            Exception: The exception of the watch, if there is none before it.
-        """
-        shared = self._shared
-        while not shared.messages and not shared.is_over:
-            await shared.changed.wait()
-        if shared.failure is not None and not shared.updates:
-            raise shared.failure.with_traceback(None)
+            await self._leave()
 
     def _next_message(self) -> ServerSentEvent | None:
         shared = self._shared
@@ -190,7 +194,7 @@ class SharedWatches:
     Args:
         client: The client to watch with.
         interval: Seconds between two polls of a job; see `AsyncJobs.watch`.
-        options: See `CallOptions`.
+        options: See `WatchOptions`.
 
     Raises:
         TypeError: An argument has the wrong type, or an option is unknown.
@@ -202,7 +206,7 @@ class SharedWatches:
         client: AsyncClient,
         *,
         interval: float | None = None,
-        **options: Unpack[CallOptions],
+        **options: Unpack[WatchOptions],
     ) -> None:
         self._client = client
         self._interval = interval
@@ -261,9 +265,9 @@ class SharedWatches:
         if shared is None or shared.failure is not None:
             shared = self._start(fine_tuning_job_id)
         shared.readers += 1
-        reader = EventReader(self, shared, last_event_id, heartbeat)
+        reader = EventReader(shared, last_event_id, heartbeat, lambda: self._leave(shared))
         try:
-            await reader._wait_for_first()
+            await shared.wait_for_first()
         except BaseException:
             await reader.aclose()
             raise
@@ -284,9 +288,7 @@ class SharedWatches:
         return shared
 
     def _watch_of(self, job_id: str) -> Watch:
-        return self._client.fine_tuning.jobs.watch(
-            job_id, interval=self._interval, **self._options
-        )
+        return self._client.fine_tuning.jobs.watch(job_id, interval=self._interval, **self._options)
 
     async def _leave(self, shared: _Shared) -> None:
         shared.readers -= 1

@@ -8,9 +8,9 @@ from asyncckpt import (
     CaughtUp,
     CheckpointCreated,
     EventLogged,
-    Finished,
     FineTuningJob,
     FineTuningJobEvent,
+    Finished,
     StatusChanged,
 )
 from asyncckpt.web import ServerSentEvent

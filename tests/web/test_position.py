@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncckpt import CheckpointCreated, EventLogged, Finished, FineTuningJob, FineTuningJobEvent
+from asyncckpt import CheckpointCreated, EventLogged, FineTuningJob, FineTuningJobEvent, Finished
 from asyncckpt.web.position import Position
 
 from support.records import checkpoint
@@ -83,6 +83,8 @@ def test_all_items_of_a_finished_job_were_received() -> None:
     assert not returning.includes(finished)
 
 
-@pytest.mark.parametrize("event_id", ["", "7", "{}", '{"version":1,"kind":"updates","jobs":{}}', "é"])
+@pytest.mark.parametrize(
+    "event_id", ["", "7", "{}", '{"version":1,"kind":"updates","jobs":{}}', "é"]
+)
 def test_an_id_from_elsewhere_is_none(event_id: str) -> None:
     assert Position.from_id(event_id, JOB) is None
