@@ -20,6 +20,7 @@ from asyncckpt.configuration import (
     SharedOptions,
     check_credential_headers,
     check_one_key,
+    checked_hooks,
     credentials_from,
     scope_headers,
     session_manager,
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     import ssl as tls
 
     import aiohttp
+
+    from asyncckpt.hooks import Hook
 
 __all__ = ["AsyncClient"]
 
@@ -117,6 +120,7 @@ class AsyncClient:
         ssl: tls.SSLContext | bool = True,
         trust_env: bool = False,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
+        hooks: Hook | Sequence[Hook] | None = None,
     ) -> None:
         """Configure a client. This sends nothing, and opens no connection.
 
@@ -161,6 +165,9 @@ class AsyncClient:
                 certificates.
             trust_env: Whether to use the proxies in ``HTTPS_PROXY`` and similar variables.
             trace_configs: Tracing hooks for aiohttp.
+            hooks: A callable or several, to be called with an event for each request, response,
+                retry and page; see `asyncckpt.hooks`. They must not be async, and must not block.
+                Copies made by `with_options` have the same hooks.
 
         Raises:
             OpenAIError: There is no API key.
@@ -187,6 +194,7 @@ class AsyncClient:
             check_count("retry_budget", retry_budget, least=0)
         self._max_requests_per_second = max_requests_per_second
         self._retry_budget = retry_budget
+        self._hooks = checked_hooks(hooks)
         self._session = session_manager(
             session,
             connection_limit,
@@ -469,4 +477,4 @@ class AsyncClient:
             max_in_flight=self._session.connection_limit,
         )
         budget = None if self._retry_budget is None else RetryBudget(self._retry_budget)
-        return Account(credentials, Gate(pacer), budget)
+        return Account(credentials, Gate(pacer, self._hooks), budget, self._hooks)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from asyncckpt.hooks import Hook, Hooks
     from asyncckpt.transport.session import SessionManager
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "SharedOptions",
     "check_credential_headers",
     "check_one_key",
+    "checked_hooks",
     "credentials_from",
     "scope_headers",
     "session_manager",
@@ -56,6 +58,7 @@ class SharedOptions(TypedDict, total=False):
     ssl: tls.SSLContext | bool
     trust_env: bool
     trace_configs: Sequence[aiohttp.TraceConfig]
+    hooks: Hook | Sequence[Hook] | None
 
 
 def credentials_from(
@@ -130,6 +133,20 @@ def scope_headers(
     return check_headers(
         "organization and project", {header: value for header, value in scope.items() if value}
     )
+
+
+def checked_hooks(hooks: Hook | Sequence[Hook] | None) -> Hooks | None:
+    """Return the hooks of a client; None if it has none.
+
+    Raises:
+        TypeError: One of them cannot be called, or is async.
+    """
+    if hooks is None:
+        return None
+    # Most programs have no hooks.
+    from asyncckpt.hooks import hooks_from
+
+    return hooks_from(hooks)
 
 
 def session_manager(

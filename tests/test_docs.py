@@ -28,6 +28,7 @@ import pytest
 
 import asyncckpt
 import asyncckpt.export
+import asyncckpt.hooks
 from asyncckpt.testing import Sandbox
 
 from support.credentials import AsyncCredential
@@ -255,9 +256,14 @@ def test_links_have_a_text_and_lead_somewhere(page: Path) -> None:
 def test_the_reference_has_every_public_name() -> None:
     text = (ROOT / "docs" / "reference.md").read_text("utf-8")
     documented = set(
-        re.findall(r":: (?:asyncckpt\.(?:export\.|records\.)?)?(\w+)$", text, re.MULTILINE)
+        re.findall(r":: (?:asyncckpt\.(?:export\.|hooks\.|records\.)?)?(\w+)$", text, re.MULTILINE)
     )
-    public = {*asyncckpt.__all__, *asyncckpt.export.__all__, *asyncckpt.records.__all__}
+    public = {
+        *asyncckpt.__all__,
+        *asyncckpt.export.__all__,
+        *asyncckpt.hooks.__all__,
+        *asyncckpt.records.__all__,
+    }
     assert public - documented == {"__version__"}
 
 

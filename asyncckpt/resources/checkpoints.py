@@ -37,6 +37,8 @@ from asyncckpt.streams.sources import Jobs
 __all__ = ["AsyncCheckpoints", "checkpoint_list"]
 
 _Fetch: TypeAlias = "Fetch[FineTuningJobCheckpoint]"
+_PATH: Final = "fine_tuning.jobs.checkpoints"
+"""Where the methods are, from the client."""
 
 checkpoint_list: Final = ListDecoder(ListFineTuningJobCheckpointsResponse, FineTuningJobCheckpoint)
 
@@ -102,6 +104,7 @@ class AsyncCheckpoints:
             prefetch=prefetch,
             max_records=max_records,
             on_expired_cursor=on_expired_cursor,
+            hooks=self._endpoint.stream_hooks(f"{_PATH}.list", fine_tuning_job_id),
             job_id=fine_tuning_job_id,
         )
 
@@ -165,6 +168,7 @@ class AsyncCheckpoints:
             limit=limit,
             max_records_per_job=max_records_per_job,
             restarts=on_expired_cursor == "restart",
+            operation=f"{_PATH}.list_many",
         )
 
     @show_call_options
@@ -211,6 +215,7 @@ class AsyncCheckpoints:
             limit=None,
             max_records_per_job=None,
             view=only_newest,
+            operation=f"{_PATH}.latest",
         )
 
     @show_call_options
@@ -251,7 +256,8 @@ class AsyncCheckpoints:
             BaseException: What `jobs`, `on_error` or an `api_key` callable raises.
         """
         request = self._endpoint.options(self.best, options)
-        return _first(self._rank(jobs, 1, metric, mode, request, concurrency, on_error))
+        operation = f"{_PATH}.best"
+        return _first(self._rank(jobs, 1, metric, mode, request, concurrency, on_error, operation))
 
     @show_call_options
     def top(
@@ -304,7 +310,8 @@ class AsyncCheckpoints:
             BaseException: What `jobs`, `on_error` or an `api_key` callable raises.
         """
         request = self._endpoint.options(self.top, options)
-        return self._rank(jobs, n, metric, mode, request, concurrency, on_error)
+        operation = f"{_PATH}.top"
+        return self._rank(jobs, n, metric, mode, request, concurrency, on_error, operation)
 
     @show_call_options
     def watch(
@@ -351,6 +358,7 @@ class AsyncCheckpoints:
             WatchSettings(interval=interval, timeout=timeout, max_silence=max_silence),
             on_error=on_error,
             resume=resume,
+            hooks=self._endpoint.stream_hooks(f"{_PATH}.watch", jobs),
         )
 
     def _rank(
@@ -362,6 +370,7 @@ class AsyncCheckpoints:
         request: RequestOptions,
         concurrency: int,
         on_error: OnError,
+        operation: str,
     ) -> Coroutine[object, object, builtins.list[streams.Ranked]]:
         from asyncckpt.streams.ranking import Selection, rank_from
 
@@ -377,6 +386,7 @@ class AsyncCheckpoints:
             max_records_per_job=None,
             # The order does not matter, and a checkpoint that comes twice counts once.
             restarts=True,
+            operation=operation,
         )
         return rank_from(jobs, Selection(n, metric, mode), listed)
 
@@ -390,6 +400,7 @@ class AsyncCheckpoints:
         on_error: OnError,
         limit: int | NotGiven | Omit | None,
         max_records_per_job: int | None,
+        operation: str,
         restarts: bool = False,
         view: Callable[[_Fetch], _Fetch] | None = None,
     ) -> FanIn[FineTuningJobCheckpoint]:
@@ -412,6 +423,7 @@ class AsyncCheckpoints:
             max_records_per_job=max_records_per_job,
             counts=counts,
             restarts=restarts,
+            hooks=self._endpoint.stream_hooks(operation),
         )
         checkpoints.record_type = FineTuningJobCheckpoint
         return checkpoints

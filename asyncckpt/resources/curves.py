@@ -177,6 +177,7 @@ class StepsOfEvents:
             prefetch=None,
             max_records=None,
             on_expired_cursor="restart",
+            hooks=self._endpoint.stream_hooks("fine_tuning.jobs.list_events"),
         ).pages()
 
     async def _step_of(

@@ -41,6 +41,7 @@ from asyncckpt.transport.account import Account
 from asyncckpt.transport.attempt import Call, secrets_of
 
 if TYPE_CHECKING:
+    from asyncckpt.streams.observer import StreamHooks
     from asyncckpt.transport.session import SessionManager
 
 __all__ = ["PAGE_SIZE", "Endpoint", "ListFetch", "ListQuery", "PageSize", "SizedFetch"]
@@ -203,6 +204,7 @@ class Endpoint:
         prefetch: int | None,
         max_records: int | None,
         on_expired_cursor: OnExpiredCursor = "raise",
+        hooks: StreamHooks | None,
         job_id: str | None = None,
     ) -> Pager[RecordT]:
         """Build the pager of one list; see `list_fetch` and `Pager` for the arguments."""
@@ -217,9 +219,24 @@ class Endpoint:
             prefetch=self.prefetch if prefetch is None else prefetch,
             max_records=max_records,
             on_expired_cursor=on_expired_cursor,
+            hooks=hooks,
         )
         pager.record_type = decoder.record_type
         return pager
+
+    def stream_hooks(self, operation: str, jobs: object = None) -> StreamHooks | None:
+        """Return the hooks of the client for a stream; None if it has none.
+
+        Args:
+            operation: The method that returns the stream, by its path from the client.
+            jobs: The id of the job, if the stream is of one job; anything else otherwise.
+        """
+        if self.account.hooks is None:
+            return None
+        from asyncckpt.streams.observer import StreamHooks
+
+        job_id = jobs if isinstance(jobs, str) else None
+        return StreamHooks(self.account.hooks, operation, job_id)
 
     def _merged(
         self, options: RequestOptions, parameters: Mapping[str, QueryValue]
@@ -290,6 +307,7 @@ class ListFetch(Generic[RecordT]):
             response=response,
             fetch=self._after,
             mask=self._masked,
+            fine_tuning_job_id=self._job_id,
         )
         return page, foreign_jobs(self._job_id, body.data)
 

@@ -106,6 +106,7 @@ class AsyncJobs:
             prefetch=prefetch,
             max_records=max_records,
             on_expired_cursor=on_expired_cursor,
+            hooks=self._endpoint.stream_hooks("fine_tuning.jobs.list"),
         )
 
     @show_call_options
@@ -189,6 +190,7 @@ class AsyncJobs:
             prefetch=prefetch,
             max_records=max_records,
             on_expired_cursor=on_expired_cursor,
+            hooks=self._endpoint.stream_hooks("fine_tuning.jobs.list_events", fine_tuning_job_id),
         )
 
     @show_call_options
@@ -230,7 +232,8 @@ class AsyncJobs:
         del options  # as in `retrieve`
         if not isinstance(job, str) and not isinstance(job, records.FineTuningJob):
             raise TypeError(f"job must be an id or a FineTuningJob, not {type(job).__name__}")
-        path = job_path(job if isinstance(job, str) else job.id)
+        job_id = job if isinstance(job, str) else job.id
+        path = job_path(job_id)
 
         async def open_steps() -> Steps:
             found = job
@@ -239,7 +242,9 @@ class AsyncJobs:
             file = await open_result_file(self._endpoint, found.result_files, request)
             return file or StepsOfEvents(self._endpoint, f"{path}/events", request)
 
-        return Curve(open_steps)
+        return Curve(
+            open_steps, self._endpoint.stream_hooks("fine_tuning.jobs.step_metrics", job_id)
+        )
 
     @show_call_options
     def watch(
@@ -302,6 +307,7 @@ class AsyncJobs:
             WatchSettings(interval=interval, timeout=timeout, max_silence=max_silence),
             on_error=on_error,
             resume=resume,
+            hooks=self._endpoint.stream_hooks("fine_tuning.jobs.watch", jobs),
         )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from asyncckpt.records.steps import Source, StepMetrics
 from asyncckpt.streams.stream import Reader, Stream
+
+if TYPE_CHECKING:
+    from asyncckpt.streams.observer import StreamHooks, StreamObserver
 
 __all__ = ["Curve", "OpenSteps", "Steps"]
 
@@ -50,13 +53,14 @@ class Curve(Stream):
 
     record_type = StepMetrics
 
-    def __init__(self, open_steps: OpenSteps) -> None:
+    def __init__(self, open_steps: OpenSteps, hooks: StreamHooks | None = None) -> None:
         """Made by `AsyncJobs.step_metrics`.
 
         Args:
             open_steps: Finds out where the steps come from, and opens it.
+            hooks: The hooks of the client; default: no hooks.
         """
-        super().__init__()
+        super().__init__(hooks)
         self._open_steps = open_steps
         self._source: Source | None = None
 
@@ -81,7 +85,7 @@ class Curve(Stream):
             RuntimeError: The client is closed, or this iteration was.
             Exception: What an `api_key` callable raises.
         """
-        return self._iterate(self._track(_StepReader(self._open_steps)))
+        return self._iterate(self._track(_StepReader(self._open_steps, self._new_observer())))
 
     def __await__(self) -> Generator[object, None, list[StepMetrics]]:
         """Fetch all steps.
@@ -100,7 +104,7 @@ class Curve(Stream):
 
     async def _iterate(self, reader: _StepReader) -> AsyncGenerator[StepMetrics, None]:
         self._source = None
-        try:
+        async with reader:
             while (steps := await reader.next_steps()) is not None:
                 self._source = reader.source
                 for step in steps:
@@ -108,8 +112,6 @@ class Curve(Stream):
                     if reader.is_closed:
                         reader.check_open()
             self._source = reader.source
-        finally:
-            await reader.aclose()
 
 
 class _StepReader(Reader):
@@ -117,10 +119,11 @@ class _StepReader(Reader):
 
     Args:
         open_steps: See `Curve`.
+        observer: Reports the iteration to the hooks of the client.
     """
 
-    def __init__(self, open_steps: OpenSteps) -> None:
-        super().__init__()
+    def __init__(self, open_steps: OpenSteps, observer: StreamObserver | None) -> None:
+        super().__init__(observer)
         self._open_steps = open_steps
         self._steps: Steps | None = None
         self._read_steps: list[StepMetrics] | None = None
@@ -149,12 +152,12 @@ class _StepReader(Reader):
             # The traceback refers to this frame; this breaks the cycle.
             del failure
         steps, self._read_steps = self._read_steps, None
+        self.count_delivered(len(steps or ()))
         return steps
 
-    async def aclose(self) -> None:
-        """Cancel what is under way, and wait until it is gone."""
+    async def _close(self) -> None:
         try:
-            await super().aclose()
+            await super()._close()
         finally:
             if self._steps is not None:
                 self._steps.close()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -33,6 +33,9 @@ from asyncckpt.streams.page import Fetch, Page, PageWalk, ignore
 from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource
 from asyncckpt.streams.stream import Reader, Stream
 from asyncckpt.streams.text import safe_text
+
+if TYPE_CHECKING:
+    from asyncckpt.streams.observer import StreamHooks, StreamObserver
 
 __all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress", "check_on_error"]
 
@@ -90,8 +93,9 @@ class FanIn(Stream, Generic[RecordT]):
         max_records_per_job: int | None,
         counts: RequestCounts,
         restarts: bool = False,
+        hooks: StreamHooks | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(hooks)
         self._failures = Failures(on_error)
         self._source = JobSource(jobs)
         self._fetch_of = fetch_of
@@ -146,6 +150,7 @@ class FanIn(Stream, Generic[RecordT]):
             self._concurrency,
             self._source,
             self._list_job,
+            self._new_observer(),
             ordered=self._ordered,
             stops_at_failure=self._failures.end_the_stream,
         )
@@ -163,20 +168,20 @@ class FanIn(Stream, Generic[RecordT]):
 
     async def _iterate(self, workers: _Workers[RecordT]) -> AsyncGenerator[RecordT, None]:
         item: Page[RecordT] | JobFailure | None = None
-        try:
-            while (item := await workers.next_item()) is not None:
-                if isinstance(item, JobFailure):
-                    await self._failures.handle(item)
-                    continue
-                self._records += len(item.data)
-                for record in item.data:
-                    yield record
-                    if workers.is_closed:
-                        workers.check_open()
-        finally:
-            # The traceback of a failure refers to this frame; this breaks the reference cycle.
-            item = None
-            await workers.aclose()
+        async with workers:
+            try:
+                while (item := await workers.next_item()) is not None:
+                    if isinstance(item, JobFailure):
+                        await self._failures.handle(item)
+                        continue
+                    self._records += len(item.data)
+                    for record in item.data:
+                        yield record
+                        if workers.is_closed:
+                            workers.check_open()
+            finally:
+                # The traceback of a failure refers to this frame; this breaks the reference cycle.
+                item = None
 
     async def _list_job(
         self, job: object, queue: BoundedQueue[_Item[RecordT]]
@@ -216,6 +221,7 @@ class _Workers(Reader, Generic[RecordT]):
         size: The highest number of workers. Each worker starts the next one when it takes a job.
         source: The source of the jobs.
         list_job: Puts the pages of a job into a queue, and returns a failure or None.
+        observer: Reports the iteration to the hooks of the client.
         ordered: Whether the jobs are yielded one after the other.
         stops_at_failure: Whether the first failure of a job ends the stream.
     """
@@ -225,11 +231,12 @@ class _Workers(Reader, Generic[RecordT]):
         size: int,
         source: JobSource,
         list_job: Callable[[object, BoundedQueue[_Item[RecordT]]], Awaitable[JobFailure | None]],
+        observer: StreamObserver | None,
         *,
         ordered: bool,
         stops_at_failure: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(observer)
         self._size = size
         self._source = source
         self._list_job = list_job
@@ -254,15 +261,17 @@ class _Workers(Reader, Generic[RecordT]):
         item = await self._queues.get()
         self.check_open()
         if item is not None and not isinstance(item, _Stop):
+            if self._observer is not None and isinstance(item, Page):
+                self._observer.page_delivered(item)
             return item
         self._raise_failure()
         return None
 
-    async def aclose(self) -> None:
+    async def _close(self) -> None:
         """Cancel all workers, wait until they have ended, and close the source."""
         self._is_stopping = True
         try:
-            await super().aclose()
+            await super()._close()
         finally:
             await self._source.aclose()
 

@@ -94,6 +94,8 @@ class Page(Generic[RecordT]):
         response: The HTTP response.
         fetch: Fetches the page after a cursor.
         mask: Masks secrets in a text that the server sent, for errors.
+        fine_tuning_job_id: The job that all records belong to; None for a list that is not of one
+            job.
     """
 
     __match_args__ = ("data", "has_more", "first_id", "last_id", "object", "extra")
@@ -107,11 +109,17 @@ class Page(Generic[RecordT]):
     response: Response = attrs.field(kw_only=True)
     fetch: Callable[[str], Awaitable[Page[RecordT]]] = attrs.field(kw_only=True)
     mask: Callable[[str], str] = attrs.field(default=str, kw_only=True)
+    fine_tuning_job_id: str | None = attrs.field(default=None, kw_only=True)
 
     @property
     def data(self) -> list[RecordT]:
         """The records, in the server's order."""
         return self._data.get() if isinstance(self._data, LazyRecords) else self._data
+
+    @property
+    def record_count(self) -> int:
+        """The number of records; reading it creates none of them."""
+        return len(self._parsed())
 
     def __repr__(self) -> str:
         return (

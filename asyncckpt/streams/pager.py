@@ -14,13 +14,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Generator
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from asyncckpt.options import check_count, check_cursor
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.page import Fetch, Page, PageWalk, ignore, last_record, truncated
 from asyncckpt.streams.restarts import OnExpiredCursor, check_on_expired_cursor
 from asyncckpt.streams.stream import Reader, Stream
+
+if TYPE_CHECKING:
+    from asyncckpt.streams.observer import StreamHooks, StreamObserver
 
 __all__ = ["Pager"]
 
@@ -59,6 +62,7 @@ class Pager(Stream, Generic[RecordT]):
         prefetch: int = 1,
         max_records: int | None = None,
         on_expired_cursor: OnExpiredCursor = "raise",
+        hooks: StreamHooks | None = None,
     ) -> None:
         """Create a pager. The `list` methods of the resources do this.
 
@@ -72,13 +76,14 @@ class Pager(Stream, Generic[RecordT]):
                 limit.
             on_expired_cursor: What an iteration does if the server no longer knows a cursor:
                 ``"raise"``, the default, or ``"restart"``; see `AsyncCheckpoints.list`.
+            hooks: The hooks of the client; default: no hooks.
 
         Raises:
             TypeError: An argument has the wrong type.
             ValueError: `prefetch` is negative, `max_records` is below 1, `after` is empty, or
                 `on_expired_cursor` is something else.
         """
-        super().__init__()
+        super().__init__(hooks)
         check_count("prefetch", prefetch, least=0)
         if max_records is not None:
             check_count("max_records", max_records, least=1)
@@ -148,30 +153,28 @@ class Pager(Stream, Generic[RecordT]):
     async def _first_page(self) -> Page[RecordT]:
         page = truncated(await self._fetch_one(self._after, ignore), self._max_records)
         self._last_record = last_record(page)
+        if (observer := self._new_observer()) is not None:
+            observer.page_delivered(page)
         return page
 
     async def _iterate_records(self, reader: _PageReader[RecordT]) -> AsyncGenerator[RecordT, None]:
         self._last_record = None
-        try:
+        async with reader:
             while (page := await reader.next_page()) is not None:
                 for record in page.data:
                     self._last_record = record
                     yield record
                     if reader.is_closed:
                         reader.check_open()
-        finally:
-            await reader.aclose()
 
     async def _iterate_pages(
         self, reader: _PageReader[RecordT]
     ) -> AsyncGenerator[Page[RecordT], None]:
         self._last_record = None
-        try:
+        async with reader:
             while (page := await reader.next_page()) is not None:
                 self._last_record = last_record(page) or self._last_record
                 yield page
-        finally:
-            await reader.aclose()
 
     def _new_reader(self) -> _PageReader[RecordT]:
         walk = PageWalk(
@@ -180,7 +183,7 @@ class Pager(Stream, Generic[RecordT]):
             max_records=self._max_records,
             restarts=self._restarts,
         )
-        return self._track(_PageReader(walk, self._prefetch))
+        return self._track(_PageReader(walk, self._prefetch, self._new_observer()))
 
 
 class _PageReader(Reader, Generic[RecordT]):
@@ -191,8 +194,10 @@ class _PageReader(Reader, Generic[RecordT]):
     or for permission to send another request. So the next request is sent first.
     """
 
-    def __init__(self, walk: PageWalk[RecordT], prefetch: int) -> None:
-        super().__init__()
+    def __init__(
+        self, walk: PageWalk[RecordT], prefetch: int, observer: StreamObserver | None
+    ) -> None:
+        super().__init__(observer)
         self._walk = walk
         self._prefetch = prefetch
         self._ready: deque[Page[RecordT]] = deque()
@@ -225,16 +230,18 @@ class _PageReader(Reader, Generic[RecordT]):
             await self._consumer_signal.wait()
         self.check_open()
         if self._ready:
-            return self._ready.popleft()
+            page = self._ready.popleft()
+            if self._observer is not None:
+                self._observer.page_delivered(page)
+            return page
         # This raises CancelledError if other code has cancelled the task.
         await task
         self._raise_failure()
         return None
 
-    async def aclose(self) -> None:
-        """Cancel the task, and wait until it has ended."""
+    async def _close(self) -> None:
         try:
-            await super().aclose()
+            await super()._close()
         finally:
             self._ready.clear()
             # Its traceback refers to this object; this breaks the reference cycle.

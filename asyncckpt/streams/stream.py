@@ -16,9 +16,12 @@ import weakref
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from asyncckpt.streams.tasks import cancel_and_wait
+
+if TYPE_CHECKING:
+    from asyncckpt.streams.observer import StreamHooks, StreamObserver
 
 __all__ = ["Reader", "Stream"]
 
@@ -26,16 +29,35 @@ _ReaderT = TypeVar("_ReaderT", bound="Reader")
 
 
 class Reader:
-    """The background work of one iteration.
+    """The background work of one iteration; as a context manager, it is closed at the end.
+
+    Args:
+        observer: Reports the iteration to the hooks of the client; None if it has none.
 
     Attributes:
         is_closed: Whether `aclose` was called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, observer: StreamObserver | None = None) -> None:
         self.is_closed = False
+        self._observer = observer
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        """Return the reader itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the reader, and report how the iteration ended."""
+        if self._observer is not None:
+            self._observer.note_outcome(error, was_closed=self.is_closed)
+        await self.aclose()
 
     def check_open(self) -> None:
         """Check that the iteration is not closed.
@@ -50,8 +72,16 @@ class Reader:
             )
 
     async def aclose(self) -> None:
-        """Cancel the tasks, and wait until they have ended."""
+        """Cancel the tasks, and wait until they have ended; release everything else."""
         self.is_closed = True
+        try:
+            await self._close()
+        finally:
+            if self._observer is not None:
+                self._observer.ended()
+
+    async def _close(self) -> None:
+        """Do what `aclose` does; subclasses extend it."""
         try:
             await cancel_and_wait(self._tasks)
             # The tracebacks of the tasks and of the failure refer to this object; clearing both
@@ -60,6 +90,11 @@ class Reader:
             self._tasks.clear()
         finally:
             self._failure = None
+
+    def count_delivered(self, records: int) -> None:
+        """Count records that are handed to the consumer, and do not come in pages."""
+        if self._observer is not None:
+            self._observer.records_delivered(records)
 
     def _raise_failure(self) -> None:
         """Raise the exception that ended the background work, if there is one."""
@@ -72,13 +107,17 @@ class Reader:
             del failure
 
     def _start(self, work: Coroutine[object, object, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
+        context = None if self._observer is None else self._observer.task_context()
+        task = asyncio.create_task(work, name=name, context=context)
         self._tasks.add(task)
         return task
 
 
 class Stream:
     """Base class of an async iterable whose iterations can be closed with `aclose`.
+
+    Args:
+        hooks: The hooks of the client, with what they are told; None if it has none.
 
     Attributes:
         record_type: The class of the records; None if it is not known. Tables need it for a stream
@@ -87,7 +126,8 @@ class Stream:
 
     record_type: type[object] | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, hooks: StreamHooks | None = None) -> None:
+        self._hooks = hooks
         # The generator of an iteration refers to its reader. With strong references here, a dropped
         # iteration would not end until the stream is closed.
         self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
@@ -115,6 +155,14 @@ class Stream:
         async with AsyncExitStack() as stack:
             for reader in self._readers:
                 stack.push_async_callback(reader.aclose)
+
+    def _new_observer(self) -> StreamObserver | None:
+        """Return what reports one iteration to the hooks of the client."""
+        if self._hooks is None:
+            return None
+        from asyncckpt.streams.observer import StreamObserver
+
+        return StreamObserver(self._hooks)
 
     def _track(self, reader: _ReaderT) -> _ReaderT:
         self._readers.add(reader)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from asyncckpt.records.checkpoints import FineTuningJobCheckpoint
 from asyncckpt.streams.failures import Failures, JobFailure, OnError
@@ -14,6 +14,9 @@ from asyncckpt.streams.stream import Stream
 from asyncckpt.streams.text import safe_text
 from asyncckpt.streams.updates import CheckpointCreated, Update
 from asyncckpt.streams.watching import Roster, Watching, WatchSettings
+
+if TYPE_CHECKING:
+    from asyncckpt.streams.observer import StreamHooks
 
 __all__ = ["CheckpointWatch", "Watch"]
 
@@ -33,8 +36,9 @@ class _WatchBase(Stream):
         *,
         on_error: OnError,
         resume: str | None,
+        hooks: StreamHooks | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(hooks)
         self._failures = Failures(on_error)
         self._roster = Roster(
             self._KIND, {} if resume is None else decode_token(self._KIND, resume)
@@ -103,6 +107,7 @@ class _WatchBase(Stream):
             self._feed_of,
             self._roster,
             self._settings,
+            self._new_observer(),
             stops_at_failure=self._failures.end_the_stream,
         )
         return self._iterate(self._track(reader), select)
@@ -111,16 +116,17 @@ class _WatchBase(Stream):
         self, reader: Watching, select: Callable[[Update], _T | None]
     ) -> AsyncGenerator[_T, None]:
         item: Update | JobFailure | None = None
-        try:
-            while (item := await reader.next_item()) is not None:
-                if isinstance(item, JobFailure):
-                    await self._failures.handle(item)
-                elif (selected := select(item)) is not None:
-                    yield selected
-        finally:
-            # The traceback of a failure refers to this frame; this breaks the reference cycle.
-            item = None
-            await reader.aclose()
+        async with reader:
+            try:
+                while (item := await reader.next_item()) is not None:
+                    if isinstance(item, JobFailure):
+                        await self._failures.handle(item)
+                    elif (selected := select(item)) is not None:
+                        reader.count_delivered(1)
+                        yield selected
+            finally:
+                # The traceback of a failure refers to this frame; this breaks the reference cycle.
+                item = None
 
 
 class Watch(_WatchBase):

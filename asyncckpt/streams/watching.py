@@ -18,7 +18,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
@@ -34,6 +34,9 @@ from asyncckpt.streams.sources import EXHAUSTED, JobSource
 from asyncckpt.streams.stream import Reader
 from asyncckpt.streams.text import safe_text
 from asyncckpt.streams.updates import Update
+
+if TYPE_CHECKING:
+    from asyncckpt.streams.observer import StreamObserver
 
 __all__ = ["DEFAULT_MAX_SILENCE", "Roster", "WatchSettings", "Watching"]
 
@@ -138,6 +141,7 @@ class Watching(Reader):
         feed_of: Returns the feed of a job.
         roster: The jobs.
         settings: The arguments of the watch.
+        observer: Reports the iteration to the hooks of the client.
         stops_at_failure: Whether the first failure of a job ends the stream.
     """
 
@@ -147,10 +151,11 @@ class Watching(Reader):
         feed_of: Callable[[object], JobFeed],
         roster: Roster,
         settings: WatchSettings,
+        observer: StreamObserver | None,
         *,
         stops_at_failure: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(observer)
         self._source = source
         self._feed_of = feed_of
         self._roster = roster
@@ -195,12 +200,12 @@ class Watching(Reader):
                 self._raise_failure()
                 return None
 
-    async def aclose(self) -> None:
+    async def _close(self) -> None:
         """Cancel all tasks, wait until they have ended, and close the source."""
         if self._timer is not None:
             self._timer.cancel()
         try:
-            await super().aclose()
+            await super()._close()
         finally:
             self._batch = None
             self._roster.watched.clear()

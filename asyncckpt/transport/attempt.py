@@ -28,7 +28,17 @@ from asyncckpt.transport.account import Account
 if TYPE_CHECKING:
     from asyncckpt.transport.exchange import Exchange
 
-__all__ = ["CLOSED", "Attempt", "Call", "make_attempt", "redacted", "redacted_text", "secrets_of"]
+__all__ = [
+    "CLOSED",
+    "Attempt",
+    "Call",
+    "failure_of",
+    "make_attempt",
+    "redacted",
+    "redacted_text",
+    "secrets_of",
+    "secrets_of_request",
+]
 
 CLOSED: Final = "this client is closed, or its aiohttp.ClientSession; create a new AsyncClient"
 
@@ -83,18 +93,10 @@ async def make_attempt(exchange: Exchange, call: Call, on_wire: Callable[[], Non
         return _judged(await _final_response(exchange, call, on_wire), call, exchange)
     except BodyTooLongError as error:
         return _judged(error.response, call, exchange, str(error))
-    except APIError as error:
-        return Attempt(_without_secrets(error, call, exchange))
     except Exception as error:
-        if exchange.is_closed:
-            interruption: BaseException = RuntimeError(CLOSED)
-        else:
-            # Importing aiohttp takes longer than everything else in this package.
-            from asyncckpt.transport.translation import translated
-
-            request = Request("GET", call.url)
-            lost = translated(error, call.options.timeout, request)
-            return Attempt(_without_secrets(lost, call, exchange))
+        interruption: BaseException = failure_of(error, call, exchange)
+        if isinstance(interruption, APIError):
+            return Attempt(interruption)
     except BaseException as error:
         # Raised again below, so that the traceback has no frames with headers.
         interruption = _bare(error)
@@ -103,6 +105,27 @@ async def make_attempt(exchange: Exchange, call: Call, on_wire: Callable[[], Non
     finally:
         # The traceback refers to this frame; this breaks the reference cycle.
         del interruption
+
+
+def failure_of(error: Exception, call: Call, exchange: Exchange) -> APIError | RuntimeError:
+    """Return what an exception of an exchange means, without secrets and without a traceback.
+
+    Args:
+        error: The exception. If it is an `APIError`, it is changed and returned.
+        call: The call.
+        exchange: The exchange.
+
+    Returns:
+        The error of the attempt; RuntimeError if the session was closed.
+    """
+    if not isinstance(error, APIError):
+        if exchange.is_closed:
+            return RuntimeError(CLOSED)
+        # Importing aiohttp takes longer than everything else in this package.
+        from asyncckpt.transport.translation import translated
+
+        error = translated(error, call.options.timeout, Request("GET", call.url))
+    return _without_secrets(error, call, exchange)
 
 
 def _judged(
@@ -126,18 +149,18 @@ def _without_secrets(error: APIError, call: Call, exchange: Exchange) -> APIErro
     error.message = redacted_text(error.message, call, exchange)
     error.args = (error.message,)
     if error.request is not None:
-        error.request = masked_request(error.request, _secrets(call, exchange))
+        error.request = masked_request(error.request, secrets_of_request(call, exchange))
     return _bare(error)
 
 
 def redacted(response: Response, call: Call, exchange: Exchange) -> Response:
     """Return the response with every secret of the call masked, should the server repeat one."""
-    return masked(response, _secrets(call, exchange))
+    return masked(response, secrets_of_request(call, exchange))
 
 
 def redacted_text(text: str, call: Call, exchange: Exchange) -> str:
     """Return the text with every secret of the call masked."""
-    return mask_text(text, _secrets(call, exchange))
+    return mask_text(text, secrets_of_request(call, exchange))
 
 
 def secrets_of(call: Call) -> list[str]:
@@ -145,7 +168,8 @@ def secrets_of(call: Call) -> list[str]:
     return [*call.account.credentials.secrets, *secrets_in(call.options.headers, call.url)]
 
 
-def _secrets(call: Call, exchange: Exchange) -> list[str]:
+def secrets_of_request(call: Call, exchange: Exchange) -> list[str]:
+    """Return the secrets of a request of a call, also those that the session adds."""
     return [
         *secrets_of(call),
         *secrets_in(exchange.session_headers_for(call.url), ""),

@@ -33,7 +33,7 @@ from asyncckpt.protocol.retries import GiveUp, History, Retry, RetryLimits, next
 from asyncckpt.records.codec import MismatchError
 from asyncckpt.transport.attempt import CLOSED, Call, redacted
 from asyncckpt.transport.exchange import SessionExchange, translated
-from asyncckpt.transport.sender import send
+from asyncckpt.transport.sender import new_observer, send
 
 if TYPE_CHECKING:
     from asyncckpt.transport.session import SessionManager
@@ -150,6 +150,7 @@ class Download:
         self._session = session
         self._call = call
         self._history = History()
+        self._observer = new_observer(call)
         self._exchange: DownloadExchange | None = None
         self._response: Response | None = None
         self._beginning = b""
@@ -168,7 +169,14 @@ class Download:
         self._to_skip = self._size
         self._skipped = hashlib.blake2b()
         self._history.attempts += 1
-        self._response = await send(self._session, self._call, _head, _ignore, through=exchange)
+        self._response = await send(
+            self._session,
+            self._call,
+            _head,
+            _ignore,
+            through=exchange,
+            observer=self._observer,
+        )
 
     async def read(self) -> bytes:
         """Return the next piece of the file; empty at its end.
@@ -274,11 +282,16 @@ class Download:
                 error.add_note(f"asyncckpt tried {history.attempts} times")
             if note is not None:
                 error.add_note(note)
+            if self._observer is not None:
+                self._observer.failed(error)
             try:
                 raise error
             finally:
                 # The traceback refers to this frame; this breaks the cycle.
                 del error
+        if self._observer is not None:
+            self._observer.retry_scheduled(error, step, history, NO_HINTS)
+            self._observer.waited += step.delay
         retry, most, kind = history.retries, options.max_retries, type(error).__name__
         _log.info("%s: retry %d of %d in %.2f s", kind, retry, most, step.delay)
         async with self._session.lease():

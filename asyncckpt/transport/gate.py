@@ -7,10 +7,13 @@ import logging
 import math
 from collections import OrderedDict
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from asyncckpt.protocol.hints import RateLimitHints
 from asyncckpt.transport.pacer import Pacer, Ticket
+
+if TYPE_CHECKING:
+    from asyncckpt.hooks import Hooks
 
 __all__ = ["Gate"]
 
@@ -18,8 +21,8 @@ _log: Final = logging.getLogger("asyncckpt")
 
 _LOGGED_PAUSE: Final = 1.0
 """Seconds: shorter pauses of the client are part of finding its pace, and are not logged."""
-_LOGGED_CHANGE: Final = 0.1
-"""The least change of the limit that is logged, as a share."""
+_NOTED_CHANGE: Final = 0.1
+"""The least change of the limit or the pace that is logged or reported, as a share."""
 
 
 class Gate:
@@ -36,10 +39,13 @@ class Gate:
 
     Args:
         pacer: Decides; others may read its state.
+        hooks: Receive changes of pace; None for no hooks.
     """
 
-    def __init__(self, pacer: Pacer) -> None:
+    def __init__(self, pacer: Pacer, hooks: Hooks | None = None) -> None:
         self.pacer = pacer
+        self._hooks = hooks
+        self._reported_pace = pacer.rate
         self._queue: OrderedDict[asyncio.Future[Ticket], None] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
@@ -52,6 +58,10 @@ class Gate:
     def waiting(self) -> int:
         """How many requests wait for their turn."""
         return len(self._queue)
+
+    def is_pausing(self) -> bool:
+        """Whether all requests wait for the server, rather than for the next slot."""
+        return self.pacer.is_pausing(monotonic())
 
     async def enter(self) -> Ticket:
         """Wait for the turn to send; pass the ticket to `accepted`, `refused` or `lost` later."""
@@ -86,6 +96,8 @@ class Gate:
             self.pacer.accepted(ticket, now, hints)
             if self.pacer.limit != self._seen_limit:
                 self._log_limit()
+            if self._hooks is not None:
+                self._report_pace(self._hooks)
             self._admit(now)
 
     def refused(self, ticket: Ticket, hints: RateLimitHints | None = None) -> None:
@@ -93,6 +105,8 @@ class Gate:
         if ticket >= self._adopted_at:
             now = monotonic()
             self.pacer.refused(ticket, now, hints)
+            if self._hooks is not None:
+                self._report_pace(self._hooks)
             self._admit(now)
 
     def lost(self, ticket: Ticket) -> None:
@@ -146,6 +160,18 @@ class Gate:
 
     def _log_limit(self) -> None:
         self._seen_limit = limit = self.pacer.limit
-        if limit is not None and abs(limit - self._logged_limit) > _LOGGED_CHANGE * limit:
+        if limit is not None and abs(limit - self._logged_limit) > _NOTED_CHANGE * limit:
             self._logged_limit = limit
             _log.info("rate limit: sending at most %.3g requests/s", limit)
+
+    def _report_pace(self, hooks: Hooks) -> None:
+        before, after = self._reported_pace, 0.0 if self.pacer.is_closed else self.pacer.rate
+        if not before or not after:
+            has_changed = after != before
+        else:
+            has_changed = abs(after - before) > _NOTED_CHANGE * before
+        if has_changed:
+            from asyncckpt.hooks import PaceChanged
+
+            self._reported_pace = after
+            hooks.emit(PaceChanged(before=before, after=after))

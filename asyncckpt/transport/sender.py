@@ -27,10 +27,12 @@ from asyncckpt.transport.attempt import Call, make_attempt, redacted, redacted_t
 from asyncckpt.transport.pacer import Ticket
 
 if TYPE_CHECKING:
+    from asyncckpt.hooks import PauseReason
     from asyncckpt.transport.exchange import Exchange
+    from asyncckpt.transport.observer import CallObserver
     from asyncckpt.transport.session import SessionManager
 
-__all__ = ["send"]
+__all__ = ["new_observer", "send"]
 
 _T = TypeVar("_T")
 _WaitedT = TypeVar("_WaitedT")
@@ -45,6 +47,7 @@ async def send(
     on_wire: Callable[[], None],
     *,
     through: Exchange | None = None,
+    observer: CallObserver | None = None,
 ) -> _T:
     """Send a call, and retry it until it succeeds or `next_step` decides to give up.
 
@@ -55,6 +58,7 @@ async def send(
             `MismatchError`.
         on_wire: See `OnWire` in `asyncckpt.streams.page`.
         through: The exchange to use; default: the session's.
+        observer: Reports the call to the hooks of the client; default: a new one.
 
     Returns:
         The result of `decode`.
@@ -64,8 +68,24 @@ async def send(
         RuntimeError: The client is closed, or in use by another event loop.
         Exception: Any exception of an `api_key` callable.
     """
-    async with session.lease() as exchange:
-        return await _Sending(through or exchange, call, decode, on_wire).run()
+    observer = observer or new_observer(call)
+    if observer is None:
+        async with session.lease() as exchange:
+            return await _Sending(through or exchange, call, decode, on_wire).run()
+    with observer:
+        async with session.lease() as exchange:
+            return await _Sending(through or exchange, call, decode, on_wire, observer).run()
+
+
+def new_observer(call: Call) -> CallObserver | None:
+    """Return what reports a call to the hooks of the client; None if it has none."""
+    hooks = call.account.hooks
+    if hooks is None:
+        return None
+    # Most programs have no hooks.
+    from asyncckpt.transport.observer import CallObserver
+
+    return CallObserver(hooks, call)
 
 
 class _Sending(Generic[_T]):
@@ -77,8 +97,10 @@ class _Sending(Generic[_T]):
         call: Call,
         decode: Callable[[Response], _T],
         on_wire: Callable[[], None],
+        observer: CallObserver | None = None,
     ) -> None:
         self._exchange = exchange
+        self._observer = observer
         self._call = call
         self._account = call.account
         self._decode = decode
@@ -89,6 +111,8 @@ class _Sending(Generic[_T]):
         self._key_version = 0
         self._has_renewed_key = False
         self._tokens_taken = 0
+        if observer is not None:
+            self._exchange = observer.observed(exchange)
 
     async def run(self) -> _T:
         while True:
@@ -138,6 +162,8 @@ class _Sending(Generic[_T]):
             ticket = await self._wait_for_turn()
         self._history.attempts += 1
         call.counts.requests += 1
+        if self._observer is not None:
+            self._observer.attempts += 1
         self._key_version = credentials.version
         response = None
         try:
@@ -172,7 +198,11 @@ class _Sending(Generic[_T]):
         """
         if self._may_renew_key(error):
             self._has_renewed_key = True
-            return await self._renew_key(self._key_version) or self._give_up(error)
+            if not await self._renew_key(self._key_version):
+                return self._give_up(error)
+            if self._observer is not None:
+                self._observer.key_renewed(error, self._history)
+            return True
         step = self._next_step(error)
         if isinstance(step, GiveUp):
             return self._give_up(error, step.note)
@@ -181,6 +211,8 @@ class _Sending(Generic[_T]):
                 error, "asyncckpt did not retry: the retry_budget of the client is used up"
             )
         self._log_retry(error, step)
+        if self._observer is not None:
+            self._observer.retry_scheduled(error, step, self._history, self._hints)
         if step.delay:
             self._on_wire()
             await asyncio.sleep(step.delay)
@@ -234,15 +266,23 @@ class _Sending(Generic[_T]):
 
     async def _renew_key(self, version: int) -> bool:
         self._on_wire()
-        return await self._within_max_wait(self._account.credentials.renew(version), _key_timeout)
+        renewal = self._account.credentials.renew(version)
+        return await self._within_max_wait(renewal, _key_timeout, "api_key")
 
     async def _wait_for_turn(self) -> Ticket:
         """Wait until the rate limiter admits the request."""
         self._on_wire()
-        return await self._within_max_wait(self._account.gate.enter(), self._turn_timeout)
+        gate = self._account.gate
+        reason: PauseReason = "pace"
+        if self._observer is not None and gate.is_pausing():
+            reason = "server"
+        return await self._within_max_wait(gate.enter(), self._turn_timeout, reason)
 
     async def _within_max_wait(
-        self, awaited: Coroutine[object, object, _WaitedT], new_error: Callable[[], APIError]
+        self,
+        awaited: Coroutine[object, object, _WaitedT],
+        new_error: Callable[[], APIError],
+        reason: PauseReason,
     ) -> _WaitedT:
         """Await a coroutine for at most the rest of `max_wait`, and count the time.
 
@@ -259,7 +299,10 @@ class _Sending(Generic[_T]):
             if not limit.expired():
                 raise
         finally:
-            self._count_wait(time.monotonic() - started)
+            duration = time.monotonic() - started
+            self._count_wait(duration)
+            if self._observer is not None:
+                self._observer.paused(reason, duration)
             # It refers to the task. If the task is cancelled, the traceback that the task keeps
             # refers to this frame; this breaks the reference cycle.
             del limit
@@ -268,6 +311,8 @@ class _Sending(Generic[_T]):
     def _count_wait(self, seconds: float) -> None:
         self._history.waited += seconds
         self._call.counts.waited += seconds
+        if self._observer is not None:
+            self._observer.waited += seconds
 
     def _turn_timeout(self) -> APIError:
         request = Request("GET", self._call.url)

@@ -9,12 +9,15 @@ from time import monotonic
 
 import pytest
 
+from asyncckpt import hooks
+from asyncckpt.hooks import Hooks
 from asyncckpt.protocol.hints import RateLimitHints
 from asyncckpt.testing.limiters import TokenBucket
 from asyncckpt.transport.gate import Gate
 from asyncckpt.transport.pacer import Pacer
 
 from support import clock
+from support.events import Recorder
 
 
 class Hand(Pacer):
@@ -246,3 +249,44 @@ async def test_the_callers_own_rate_is_not_logged_as_a_pause(
     assert caplog.messages == []
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
+
+
+class Steered(Pacer):
+    """A pacer whose rate the test sets."""
+
+    steered: float | None = None
+
+    @property
+    def rate(self) -> float | None:
+        return self.steered
+
+
+def test_a_change_of_pace_is_reported_once_and_only_if_it_is_large() -> None:
+    events = Recorder()
+    pacer = Steered()
+    gate = Gate(pacer, Hooks([events]))
+
+    async def main() -> None:
+        for rate in (None, 100.0, 105.0, 111.0, 111.0, 50.0):
+            pacer.steered = rate
+            gate.accepted(gate.enter_at_once() or 0.0)
+        gate.refused(gate.enter_at_once() or 0.0)
+
+    clock.run(main(), monotonic=("asyncckpt.transport.gate.monotonic",))
+    assert [(change.before, change.after) for change in events.of(hooks.PaceChanged)] == [
+        (None, 100.0),
+        (100.0, 111.0),
+        (111.0, 50.0),
+        (50.0, 0.0),
+    ]
+
+
+def test_the_pace_at_the_start_is_no_change() -> None:
+    events = Recorder()
+    gate = Gate(Pacer(max_requests_per_second=5), Hooks([events]))
+
+    async def main() -> None:
+        gate.accepted(gate.enter_at_once() or 0.0)
+
+    clock.run(main(), monotonic=("asyncckpt.transport.gate.monotonic",))
+    assert events == []

@@ -13,6 +13,7 @@ import asyncckpt
 from asyncckpt import (
     NOT_GIVEN,
     APIConnectionError,
+    APIError,
     APIStatusError,
     AsyncClient,
     CallOptions,
@@ -38,6 +39,7 @@ from asyncckpt import (
     Update,
     Watch,
     WatchOptions,
+    hooks,
     omit,
 )
 from asyncckpt.export import (
@@ -96,6 +98,26 @@ def azure() -> None:
         AsyncClient.for_azure(token_provider=provider)
     AsyncClient.for_azure(token_provider="ey...")  # type: ignore[arg-type]
     AsyncClient.for_azure(base_url="https://r.openai.azure.com")  # type: ignore[call-arg]
+
+
+def hook(event: hooks.Event) -> None:
+    match event:
+        case hooks.ResponseReceived():
+            assert_type(event.status_code, int)
+            assert_type(event.fine_tuning_job_id, str | None)
+        case hooks.RetryScheduled(error=error):
+            assert_type(error, APIError)
+        case hooks.StreamEnded():
+            assert_type(event.error, BaseException | None)
+        case _:
+            pass
+
+
+def clients_with_hooks(events: list[hooks.Event]) -> None:
+    AsyncClient(hooks=hook)
+    AsyncClient(hooks=[hook, events.append])
+    AsyncClient.for_azure(hooks=(hook,))
+    AsyncClient(hooks=1)  # type: ignore[arg-type]
 
 
 async def checkpoints(client: AsyncClient) -> None:
