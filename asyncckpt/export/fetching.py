@@ -182,7 +182,10 @@ class Fetching:
         return tuple(name for name in wanted if not job.part(name).settled)
 
     async def fetch(self, concurrency: int) -> None:
-        """Fetch all that was found to be missing, first of the jobs that failed before.
+        """Fetch all that was found to be missing.
+
+        First of the jobs that failed before, then of new jobs, then of those that had not ended. So
+        a run that is interrupted again and again makes progress with new jobs.
 
         Args:
             concurrency: The number of jobs to fetch at the same time.
@@ -191,8 +194,7 @@ class Fetching:
             APIError: The key was rejected, or the connection is lost.
             OSError: Writing failed.
         """
-        jobs = self._store.jobs
-        ordered = sorted(self._tasks.values(), key=lambda task: jobs[task.job_id].failure is None)
+        ordered = sorted(self._tasks.values(), key=self._place_of)
         self.report("fetching")
         tasks = iter(ordered)
         try:
@@ -202,6 +204,12 @@ class Fetching:
         except BaseExceptionGroup as errors:
             # The others have the same cause, such as a full disk.
             raise errors.exceptions[0] from None
+
+    def _place_of(self, task: _Task) -> int:
+        job = self._store.jobs[task.job_id]
+        if job.failure is not None:
+            return 0
+        return 2 if job.checkpoints.was_fetched else 1
 
     async def _work(self, tasks: Iterator[_Task]) -> None:
         for task in tasks:

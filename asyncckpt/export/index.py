@@ -65,6 +65,11 @@ class Part:
     settled: bool = False
     chunks: tuple[Chunk, ...] = ()
 
+    @property
+    def was_fetched(self) -> bool:
+        """Whether there are any."""
+        return bool(self.count or self.chunks)
+
 
 @attrs.define
 class StoredJob:

@@ -169,6 +169,28 @@ def test_the_rate_is_that_of_the_last_seconds(
     assert visible(err) == "asyncckpt: 100,040 checkpoints, 4/s"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.4, "0 s"),
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (7_140, "119 min"),
+        (7_200, "2 h 0 min"),
+        (100_000, "27 h 47 min"),
+    ],
+)
+def test_the_remaining_time_has_few_digits(
+    line: StatusLine, time: Time, err: TerminalOutput, seconds: float, shown: str
+) -> None:
+    line.expect(None)
+    time.advance(1.9)
+    line.arrived()
+    line.expect(seconds)
+    time.advance(0.1)
+    assert visible(err).endswith(f" 1 checkpoint, 0/s, {shown} left")
+
+
 @attrs.define
 class Work:
     """Work on some jobs."""
