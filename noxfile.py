@@ -85,6 +85,14 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "-n", "--keep-going", "-b", "html", "docs", str(out))
 
 
+@nox.session(python=OLDEST)
+def cluster(session: nox.Session) -> None:
+    """Archive accounts on a Dask cluster, and measure what an archive costs."""
+    session.install(WITH_EXTRAS, *group("cluster"))
+    session.run("pytest", "tests/cluster")
+    session.run("python", "tests/cluster/archive_costs.py", *session.posargs or ["1000"])
+
+
 def benchmarks(session: nox.Session, *options: str) -> None:
     session.install(".", *group("bench"))
     # They are a package beside the tests, not part of what is installed.
