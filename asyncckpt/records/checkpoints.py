@@ -10,7 +10,15 @@ import attrs
 from asyncckpt.records.base import Extra, Record, extra_field, forms_of
 from asyncckpt.records.forms import ABSENT, NULL, TEXT_TIME, datetime_of
 
-__all__ = ["UNKNOWN_STEP", "FineTuningJobCheckpoint", "Metrics", "age_key", "order_step", "step_of"]
+__all__ = [
+    "UNKNOWN_STEP",
+    "FineTuningJobCheckpoint",
+    "Metrics",
+    "age_key",
+    "newer_of",
+    "order_step",
+    "step_of",
+]
 
 UNKNOWN_STEP: Final = -1
 """Stands for the step of a checkpoint for which the server sent none."""
@@ -100,10 +108,27 @@ def age_key(checkpoint: FineTuningJobCheckpoint) -> tuple[int, float, str]:
     The order is that of the steps, then of the creation times, then of the ids. A checkpoint
     without a step is taken to be older than one with a step.
     """
-    created: float = checkpoint.created_at
+    return order_step(checkpoint), _created(checkpoint), checkpoint.id
+
+
+def newer_of(
+    one: FineTuningJobCheckpoint, other: FineTuningJobCheckpoint
+) -> FineTuningJobCheckpoint:
+    """Return the newer one of two checkpoints of a job.
+
+    It has the higher step. If the steps are equal, or one of them is unknown, it was created later,
+    or has the greater id.
+    """
+    steps = step_of(one), step_of(other)
+    if steps[0] is not None and steps[1] is not None and steps[0] != steps[1]:
+        return one if steps[0] > steps[1] else other
+    return max(one, other, key=lambda checkpoint: (_created(checkpoint), checkpoint.id))
+
+
+def _created(checkpoint: FineTuningJobCheckpoint) -> float:
     if "created_at" in forms_of(checkpoint.extra):
-        created = checkpoint.created.timestamp()
-    return order_step(checkpoint), created, checkpoint.id
+        return checkpoint.created.timestamp()
+    return checkpoint.created_at
 
 
 @attrs.frozen

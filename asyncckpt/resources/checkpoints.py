@@ -183,9 +183,10 @@ class AsyncCheckpoints:
     ) -> FanIn[FineTuningJobCheckpoint]:
         """Find the newest checkpoint of each job, whatever the order of the server.
 
-        The newest is that of the highest step, then that created last, then that with the greatest
-        id. All checkpoints are read once; one page and one checkpoint of each job being listed are
-        kept in memory. If a cursor expires, the list of the job is started again.
+        The newest is that of the highest step. If steps are equal or unknown, it is that created
+        last, then that with the greatest id. All checkpoints are read once; one page and one
+        checkpoint of each job being listed are kept in memory. If a cursor expires, the list of the
+        job is started again.
 
         Args:
             jobs: As for `list_many`.

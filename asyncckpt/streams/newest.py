@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, age_key
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, newer_of
 from asyncckpt.streams.page import Fetch, OnWire, Page, PageWalk
 
 __all__ = ["only_newest"]
@@ -19,12 +19,19 @@ def only_newest(fetch: Fetch[FineTuningJobCheckpoint]) -> Fetch[FineTuningJobChe
 
     async def fetch_newest(cursor: str | None, on_wire: OnWire) -> Page[FineTuningJobCheckpoint]:
         walk = PageWalk(fetch, after=cursor, max_records=None, restarts=True)
-        newest: list[FineTuningJobCheckpoint] = []
+        newest: FineTuningJobCheckpoint | None = None
         while True:
             page = await walk.next_page(on_wire)
-            newest = sorted([*newest, *page.data], key=age_key)[-1:]
+            for checkpoint in page.data:
+                newest = checkpoint if newest is None else newer_of(newest, checkpoint)
             if walk.is_over:
-                id_ = newest[0].id if newest else None
-                return attrs.evolve(page, data=newest, has_more=False, first_id=id_, last_id=id_)
+                return _only(newest, page)
 
     return fetch_newest
+
+
+def _only(
+    checkpoint: FineTuningJobCheckpoint | None, page: Page[FineTuningJobCheckpoint]
+) -> Page[FineTuningJobCheckpoint]:
+    data, id_ = ([], None) if checkpoint is None else ([checkpoint], checkpoint.id)
+    return attrs.evolve(page, data=data, has_more=False, first_id=id_, last_id=id_)

@@ -4,11 +4,12 @@ import random
 from typing import Any
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncckpt import FineTuningJobCheckpoint, Page, converter
-from asyncckpt.records.checkpoints import age_key
+from asyncckpt.records.checkpoints import age_key, newer_of
 from asyncckpt.streams.newest import only_newest
 from asyncckpt.streams.page import OnWire, ignore
 
@@ -70,12 +71,38 @@ def test_age_is_by_step_then_time_then_id() -> None:
     assert sorted(shuffled, key=age_key) == by_age
 
 
-def test_unknown_steps_are_ordered_by_time() -> None:
+@thorough
+@given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
+def test_unknown_steps_are_compared_by_time(order: list[int], unknown: set[int]) -> None:
     async def main() -> None:
-        unknown = [
-            attrs.evolve(checkpoint(step=number), step_number=None, created_at=created)
-            for number, created in enumerate([3, 9, 5])
+        checkpoints = [
+            attrs.evolve(
+                checkpoint(step=number, created_at=1_000 + number),
+                step_number=None if number in unknown else number,
+            )
+            for number in order
         ]
-        assert (await newest_of(unknown)).data == [unknown[1]]
+        (newest,) = (await newest_of(checkpoints)).data
+        assert newest.created_at == 1_005
 
     run(main)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"step_number": 2, "created_at": 1}, {"step_number": 1, "created_at": 9}),
+        ({"step_number": None, "created_at": 9}, {"step_number": 5, "created_at": 8}),
+        ({"step_number": 5, "created_at": 9}, {"step_number": None, "created_at": 8}),
+        ({"step_number": 1, "created_at": 9}, {"step_number": 1, "created_at": 8}),
+        (
+            {"step_number": 1, "created_at": "1970-01-01T00:00:07.75Z"},
+            {"step_number": 1, "created_at": "1970-01-01T00:00:07.25Z"},
+        ),
+        ({"step_number": 1, "id": "b"}, {"step_number": 1, "id": "a"}),
+    ],
+)
+def test_the_newer_one_of_two(one: dict[str, Any], other: dict[str, Any]) -> None:
+    newer, older = decoded(**{"metrics": None, **one}), decoded(**{"metrics": None, **other})
+    assert newer_of(newer, older) is newer
+    assert newer_of(older, newer) is newer
