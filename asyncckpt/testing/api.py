@@ -2,24 +2,29 @@
 
 It follows the fine-tuning section of the OpenAI API reference, and Azure's form of it: the prefix
 `/openai`, of a resource or a project, the `api-key` header, the `api-version` query field, and
-pages without `first_id` and `last_id`.
+pages without `first_id` and `last_id`. `asyncckpt.testing.profiles` describes how other servers
+differ.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, cast
+from typing import Literal, TypeAlias, cast, overload
 
 import attrs
 
 from asyncckpt.testing.data import Dataset
 from asyncckpt.testing.job import Job
+from asyncckpt.testing.profiles import Form
 from asyncckpt.testing.responses import RecordedRequest, ServerResponse, error_body
 from asyncckpt.testing.results import ResultFormat, result_file
-from asyncckpt.testing.shapes import CheckpointObject, EventObject, JobObject, PageObject
+from asyncckpt.testing.shapes import FINISHED, CheckpointObject, EventObject, JobObject
 
 Kind = Literal["jobs", "job", "checkpoints", "events", "file"]
+
+_Record: TypeAlias = CheckpointObject | EventObject | JobObject
+_PositionOf: TypeAlias = Callable[[str], int | None]
 
 _RESOURCE = re.compile(
     r"/(?P<prefix>v1|(?:api/projects/[^/]+/)?openai(?:/v1)?)/(?:"
@@ -102,6 +107,7 @@ class Api:
 
     def __init__(self, dataset: Dataset, api_key: str, results: ResultFormat = "csv") -> None:
         self.dataset = dataset
+        self._profile = dataset.profile
         self.api_key = api_key
         self.results = results
 
@@ -117,10 +123,12 @@ class Api:
             if target.kind == "file":
                 return self._file(target)
             if target.kind == "job":
-                return ServerResponse(body=self._job(target.job_id).object)
+                job = cast("Mapping[str, object]", self._job(target.job_id).object)
+                return ServerResponse(body=self._profile.job(job))
             return ServerResponse(body=self._page(target, request.query))
         except RefusedError as error:
-            return error.response
+            body = cast("Mapping[str, object]", error.response.body)
+            return attrs.evolve(error.response, body=self._profile.error(body))
 
     def page_number(self, target: Target, query: Mapping[str, str]) -> int | None:
         """Return the number of the requested page, from 1; None if it is not a list."""
@@ -132,7 +140,8 @@ class Api:
 
     def _target(self, request: RecordedRequest, credentials: str | None) -> Target:
         target = target_of(request.path)
-        if target is None:
+        is_known = self._profile.is_openai or (target and target.azure == self._profile.is_azure)
+        if target is None or not is_known:
             raise RefusedError(404, f"Invalid URL ({request.method} {request.path})")
         if request.method != "GET":
             raise RefusedError(405, f"Not allowed to {request.method} on {request.path}.")
@@ -153,18 +162,29 @@ class Api:
             )
             raise RefusedError(401, message, code="invalid_api_key")
 
-    def _page(self, target: Target, query: Mapping[str, str]) -> PageObject:
+    def _page(self, target: Target, query: Mapping[str, str]) -> dict[str, object]:
         start, limit, records = self._window(target, query)
         data = list(records[start : start + limit])
-        page: PageObject = {
+        has_more = start + limit < len(records)
+        form = self._form_of(target)
+        fields: dict[str, object] = {
             "object": "list",
-            "data": data,
-            "has_more": start + limit < len(records),
+            "data": [form(cast("Mapping[str, object]", record)) for record in data],
+            "has_more": has_more,
+            "first_id": data[0]["id"] if data else None,
+            "last_id": data[-1]["id"] if data else None,
         }
-        if target.kind == "checkpoints" and not target.azure:
-            page["first_id"] = data[0]["id"] if data else None
-            page["last_id"] = data[-1]["id"] if data else None
-        return page
+        sent = {"data", *self._profile.page_fields}
+        if target.kind != "checkpoints" or target.azure:
+            sent -= {"first_id", "last_id"}
+        if not has_more and not self._profile.sends_end:
+            sent -= {"has_more"}
+        return {name: fields[name] for name in fields if name in sent}
+
+    def _form_of(self, target: Target) -> Form:
+        profile = self._profile
+        forms = {"checkpoints": profile.checkpoint, "events": profile.event, "jobs": profile.job}
+        return forms[target.kind]
 
     def _job(self, job_id: str | None) -> Job:
         job = self.dataset.get(job_id or "")
@@ -187,19 +207,30 @@ class Api:
 
     def _window(
         self, target: Target, query: Mapping[str, str]
-    ) -> tuple[int, int, Sequence[CheckpointObject] | Sequence[EventObject] | Sequence[JobObject]]:
-        if target.kind == "checkpoints":
-            checkpoints = self._job(target.job_id).checkpoints
-            limit = _limit_of(query, _CHECKPOINTS_PER_PAGE)
-            return self._start(query, checkpoints.position_of), limit, checkpoints
+    ) -> tuple[int, int, Sequence[_Record]]:
+        """Return the start and the length of a page, and the list that it is from."""
+        records, position_of, default_limit = self._list(target, query)
+        if not self._profile.newest_first:
+            records, position_of = _oldest_first(records, position_of)
+        if not self._profile.paginates:
+            return 0, max(1, len(records)), records
+        limit = _limit_of(query, default_limit)
+        return self._start(query, position_of), limit, records
+
+    def _list(
+        self, target: Target, query: Mapping[str, str]
+    ) -> tuple[Sequence[_Record], _PositionOf, int]:
+        """Return a list, newest first, the positions of ids in it, and the size of its pages."""
+        if target.kind == "jobs":
+            jobs = [job.object for job in self.dataset.jobs if _metadata_matches(job.object, query)]
+            positions = {job["id"]: position for position, job in enumerate(jobs)}
+            return jobs, positions.get, _JOBS_PER_PAGE
+        job = self._job(target.job_id)
         if target.kind == "events":
-            events = self._job(target.job_id).events
-            limit = _limit_of(query, _EVENTS_PER_PAGE)
-            return self._start(query, events.position_of), limit, events
-        jobs = [job.object for job in self.dataset.jobs if _metadata_matches(job.object, query)]
-        limit = _limit_of(query, _JOBS_PER_PAGE)
-        positions = {job["id"]: position for position, job in enumerate(jobs)}
-        return self._start(query, positions.get), limit, jobs
+            return job.events, job.events.position_of, _EVENTS_PER_PAGE
+        if not self._profile.shows_running and job.object["status"] not in FINISHED:
+            return (), lambda _: None, _CHECKPOINTS_PER_PAGE
+        return job.checkpoints, job.checkpoints.position_of, _CHECKPOINTS_PER_PAGE
 
     def _start(self, query: Mapping[str, str], position_of: Callable[[str], int | None]) -> int:
         after = query.get("after")
@@ -210,6 +241,36 @@ class Api:
             message = f"Invalid value for 'after': no object of this list has the id '{after}'."
             raise RefusedError(400, message, param="after", code="invalid_value")
         return position + 1
+
+
+class _Reversed(Sequence[_Record]):
+    """A sequence in the opposite order, which reads only what is asked for."""
+
+    def __init__(self, records: Sequence[_Record]) -> None:
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> _Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[_Record]: ...
+    def __getitem__(self, index: int | slice) -> _Record | list[_Record]:
+        last = len(self._records) - 1
+        if isinstance(index, slice):
+            return [self._records[last - place] for place in range(*index.indices(last + 1))]
+        return self._records[last - index]
+
+
+def _oldest_first(
+    records: Sequence[_Record], position_of: _PositionOf
+) -> tuple[Sequence[_Record], _PositionOf]:
+    def reversed_position_of(record_id: str) -> int | None:
+        position = position_of(record_id)
+        return None if position is None else len(records) - 1 - position
+
+    return _Reversed(records), reversed_position_of
 
 
 def _limit_of(query: Mapping[str, str], default: int) -> int:

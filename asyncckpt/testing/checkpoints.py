@@ -11,6 +11,7 @@ from typing import overload
 
 from asyncckpt.testing.digests import digest_of, name_from
 from asyncckpt.testing.ids import Ids
+from asyncckpt.testing.profiles import PROFILES, Profile
 from asyncckpt.testing.shapes import CheckpointObject
 from asyncckpt.testing.training import Training
 
@@ -20,21 +21,35 @@ class Checkpoints(Sequence[CheckpointObject]):
 
     Args:
         training: The steps of the job.
-        model: The name of the fine-tuned model without its last part.
+        model: What the names of the job's models have in common.
         steps: The number of steps so far.
         keep: How many checkpoints to keep, the newest; None for all.
+        profile: The kind of server, which names checkpoints and models.
     """
 
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(
-        self, training: Training, *, model: str, steps: int, keep: int | None = None
+        self,
+        training: Training,
+        *,
+        model: str,
+        steps: int,
+        keep: int | None = None,
+        profile: Profile = PROFILES["openai"],
     ) -> None:
         self.training = training
         self.model = model
         self.steps = steps
         self._keep = keep
-        self._ids = Ids("ftckpt_", digest_of(training.seed, training.job_id)[40:])
+        self._names = profile.names
+        self._ids = Ids(profile.checkpoint_ids, digest_of(training.seed, training.job_id)[40:])
+
+    @property
+    def final_model(self) -> str:
+        """The name of the job's model, which it has once it has succeeded."""
+        digest = digest_of("model", self.training.job_id)
+        return self._names.final.format(stem=self.model, code=name_from(digest, 8))
 
     @property
     def made(self) -> int:
@@ -98,8 +113,8 @@ class Checkpoints(Sequence[CheckpointObject]):
             "object": "fine_tuning.job.checkpoint",
             "id": self._id_of(number, digest),
             "created_at": schedule.time_of(step) - int(earlier),
-            "fine_tuned_model_checkpoint": (
-                f"{self.model}:{name_from(digest[24:], 8)}:ckpt-step-{step}"
+            "fine_tuned_model_checkpoint": self._names.checkpoint.format(
+                stem=self.model, code=name_from(digest[24:], 8), step=step
             ),
             "fine_tuning_job_id": self.training.job_id,
             "metrics": self.training.metrics(step, digest),

@@ -10,6 +10,7 @@ from asyncckpt.testing.clocks import Clock
 from asyncckpt.testing.digests import digest_of, name_from
 from asyncckpt.testing.job import Job
 from asyncckpt.testing.live import LiveJob, Plan
+from asyncckpt.testing.profiles import Profile
 from asyncckpt.testing.shapes import FINISHED, NOT_STARTED, JobObject, Method, Status
 from asyncckpt.testing.training import Schedule, Training
 
@@ -42,10 +43,12 @@ class Dataset:
     Args:
         seed: The seed of all data.
         clock: The clock of live jobs.
+        profile: The kind of server.
     """
 
-    def __init__(self, seed: int, clock: Clock) -> None:
+    def __init__(self, seed: int, clock: Clock, profile: Profile) -> None:
         self.seed = seed
+        self.profile = profile
         self._clock = clock
         # The server may run in a thread, and tests look at the same jobs.
         self._lock = threading.Lock()
@@ -115,7 +118,12 @@ class Dataset:
         steps = count * training.schedule.every
         job = Job(
             record,
-            Checkpoints(training, model=_model_of(record, digest), steps=steps),
+            Checkpoints(
+                training,
+                model=self._model_of(record, digest),
+                steps=steps,
+                profile=self.profile,
+            ),
             queued_at=record["created_at"] + 60,
         )
         if status in FINISHED:
@@ -170,7 +178,13 @@ class Dataset:
         )
         job = LiveJob(
             record,
-            Checkpoints(training, model=_model_of(record, digest), steps=0, keep=plan.keep_epochs),
+            Checkpoints(
+                training,
+                model=self._model_of(record, digest),
+                steps=0,
+                keep=plan.keep_epochs,
+                profile=self.profile,
+            ),
             queued_at=plan.queued_at,
             outcome=plan.outcome,
             last_step=plan.last_step(digest),
@@ -183,9 +197,11 @@ class Dataset:
         """The bytes that the next job is made of."""
         return digest_of(self.seed, "job", len(self._jobs))
 
-
-def _model_of(record: JobObject, digest: bytes) -> str:
-    return f"ft:{record['model']}:acme:{_SUFFIXES[digest[62] % len(_SUFFIXES)]}"
+    def _model_of(self, record: JobObject, digest: bytes) -> str:
+        suffix = _SUFFIXES[digest[62] % len(_SUFFIXES)]
+        return self.profile.names.stem.format(
+            base=record["model"], suffix=suffix, hex=digest[:16].hex()
+        )
 
 
 def _job_object(

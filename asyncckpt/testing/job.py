@@ -83,8 +83,7 @@ class Job:
         record["estimated_finish"] = None
         record["finished_at"] = at
         if status == "succeeded":
-            digest = digest_of("model", record["id"])
-            record["fine_tuned_model"] = f"{self.checkpoints.model}:{name_from(digest, 8)}"
+            record["fine_tuned_model"] = self.checkpoints.final_model
             record["trained_tokens"] = 4_096 * max(1, self.checkpoints.made)
             record["result_files"] = [self.result_file]
         if status == "failed":

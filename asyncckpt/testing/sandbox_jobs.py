@@ -12,6 +12,7 @@ from asyncckpt.testing.data import METHODS, STATUSES, Dataset
 from asyncckpt.testing.events import Events
 from asyncckpt.testing.job import Job
 from asyncckpt.testing.live import Outcome, Plan
+from asyncckpt.testing.profiles import PROFILES, ProfileName
 from asyncckpt.testing.shapes import CheckpointObject, JobObject, Method, Status
 
 
@@ -27,11 +28,14 @@ class SandboxJobs:
         statuses: Sequence[Status] | None,
         live: int,
         clock: Clock | None,
+        profile: ProfileName,
     ) -> None:
+        if profile not in PROFILES:
+            raise ValueError(f"profile is {profile!r}; give one of {tuple(PROFILES)}")
         self.seed = seed
         self.clock: Clock = Clock() if clock is None else clock
         self._checkpoints = checkpoints
-        self._dataset = Dataset(seed, self.clock)
+        self._dataset = Dataset(seed, self.clock, PROFILES[profile])
         dealt = tuple(statuses or STATUSES)
         for position in reversed(range(jobs)):
             self._dataset.add_job(
@@ -47,7 +51,7 @@ class SandboxJobs:
 
     @property
     def jobs(self) -> list[JobObject]:
-        """The jobs as the API returns them, newest first."""
+        """The jobs as OpenAI's API returns them, newest first."""
         return [job.object for job in self._dataset.jobs]
 
     @property
@@ -56,7 +60,10 @@ class SandboxJobs:
         return [job["id"] for job in self.jobs]
 
     def checkpoints_of(self, job_id: str) -> Checkpoints:
-        """Return the checkpoints of a job as the API returns them, newest first.
+        """Return the checkpoints of a job as OpenAI's API returns them, newest first.
+
+        Other profiles have other ids and model names, here too. They differ from this in the order
+        and in the fields of what they send.
 
         Args:
             job_id: The id of the job.

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self, Unpack, get_args
+from typing import TYPE_CHECKING, Self, Unpack, cast, get_args
 
 from asyncckpt.options import check_count
 from asyncckpt.testing.api import Api
@@ -15,6 +15,7 @@ from asyncckpt.testing.connections import Connections
 from asyncckpt.testing.faults import Fault
 from asyncckpt.testing.handler import Handler
 from asyncckpt.testing.limiters import Hints, Limiter, TokenBucket
+from asyncckpt.testing.profiles import ProfileName
 from asyncckpt.testing.responses import RecordedRequest
 from asyncckpt.testing.results import ResultFormat
 from asyncckpt.testing.rules import FaultRule
@@ -25,6 +26,7 @@ from asyncckpt.testing.threads import ServerThread
 
 if TYPE_CHECKING:
     from asyncckpt import AsyncClient
+    from asyncckpt.configuration import SharedOptions
     from asyncckpt.testing.options import ClientOptions
 
 
@@ -56,13 +58,16 @@ class Sandbox(SandboxJobs):
         clock: The clock of the live jobs; default: a new `Clock`, which runs at normal speed. It is
             the attribute `clock`.
         results: How result files are sent: ``"csv"``, or ``"base64"`` for a CSV in base64.
+        profile: The kind of server: ``"openai"``, which also has the paths of Azure; ``"azure"``,
+            ``"nebius"``, or ``"minimal"`` for a home-made server, which repeats its whole list
+            whatever `after` is, without `has_more`, and has times as text and few fields.
         host: The address to listen on.
         port: The port to listen on; 0 selects a free one.
 
     Raises:
         TypeError: `jobs`, `checkpoints`, `live` or `burst` is not an integer.
-        ValueError: A number is out of its range, a status or a format is unknown, or there is a
-            `burst` without a `rate_limit`.
+        ValueError: A number is out of its range, a status, a format or a profile is unknown, or
+            there is a `burst` without a `rate_limit`.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Sandbox(SandboxJobs):
         live: int = 0,
         clock: Clock | None = None,
         results: ResultFormat = "csv",
+        profile: ProfileName = "openai",
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -94,7 +100,13 @@ class Sandbox(SandboxJobs):
         if results not in get_args(ResultFormat):
             raise ValueError(f"results is {results!r}; give one of {get_args(ResultFormat)}")
         super().__init__(
-            seed=seed, jobs=jobs, checkpoints=checkpoints, statuses=statuses, live=live, clock=clock
+            seed=seed,
+            jobs=jobs,
+            checkpoints=checkpoints,
+            statuses=statuses,
+            live=live,
+            clock=clock,
+            profile=profile,
         )
         self._host = host
         self._wanted_port = port
@@ -185,8 +197,8 @@ class Sandbox(SandboxJobs):
 
     @property
     def base_url(self) -> str:
-        """The `base_url` for a client, which is the origin and `/v1`."""
-        return f"{self.origin}/v1"
+        """The `base_url` for a client: the origin and `/v1`, or `/openai/v1` for Azure."""
+        return f"{self.origin}{self._dataset.profile.base_path}"
 
     @property
     def azure_url(self) -> str:
@@ -223,6 +235,8 @@ class Sandbox(SandboxJobs):
     def client(self, **options: Unpack[ClientOptions]) -> AsyncClient:
         """Return an `AsyncClient` for this sandbox, with `base_url` and `api_key` filled in.
 
+        With the profile ``"azure"``, the key is sent as Azure's clients send it.
+
         Args:
             **options: The arguments of `AsyncClient`. `api_key` is not filled in if
                 `default_headers` contain credentials.
@@ -237,7 +251,11 @@ class Sandbox(SandboxJobs):
         given = [options.get("default_headers"), options.get("credential_headers")]
         if not any(carries_credentials(headers or {}) for headers in given):
             filled.setdefault("api_key", self.api_key)
-        return AsyncClient(**filled)
+        if not self._dataset.profile.is_azure:
+            return AsyncClient(**filled)
+        endpoint, key = filled.pop("base_url", None), filled.pop("api_key", None)
+        shared = cast("SharedOptions", filled)
+        return AsyncClient.for_azure(endpoint=endpoint, api_key=key, **shared)
 
     def inject(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NotRequired, Required, TypedDict
+from collections.abc import Mapping
+from typing import Literal, Required, TypedDict
 
 Method = Literal["supervised", "dpo", "reinforcement"]
 Status = Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
@@ -78,13 +78,3 @@ class JobObject(TypedDict):
     trained_tokens: int | None
     training_file: str
     validation_file: str | None
-
-
-class PageObject(TypedDict):
-    """A page of a list; Azure and some other servers leave the two ids out."""
-
-    object: Literal["list"]
-    data: Sequence[Mapping[str, object]]
-    first_id: NotRequired[str | None]
-    last_id: NotRequired[str | None]
-    has_more: bool
