@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-from asyncckpt.errors import (
-    BadRequestError,
-    NotFoundError,
-    PaginationError,
-    UnprocessableEntityError,
-)
+from asyncckpt.errors import APIStatusError, PaginationError
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.page import OnWire, Page, PageWalk, ignore
-from asyncckpt.streams.reading import MAX_NEW, Order, Place, Reading, Step
+from asyncckpt.streams.reading import (
+    MAX_NEW,
+    Order,
+    Place,
+    Reading,
+    Step,
+    digest_of_record,
+)
 from asyncckpt.streams.resumption import ListState
-from asyncckpt.streams.seen import digest_of
 
 __all__ = ["Follower", "ListSource", "TooManyRecordsError"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
 
-_READINGS = 3
+_READINGS: Final = 3
 """How often a reading is begun, if cursors are rejected."""
+
+_REJECTIONS: Final = frozenset({400, 404, 410, 422})
 
 
 class TooManyRecordsError(PaginationError):
@@ -86,7 +89,7 @@ class Follower(Generic[RecordT]):
 
     def hand_out(self, record: RecordT) -> None:
         """Record that a record is handed out."""
-        self._state.seen.add(digest_of(record.id), self._place_of(record).time)
+        self._state.seen.add(digest_of_record(record), self._place_of(record).time)
 
     def settle(self) -> None:
         """Record that all that was read has been handed out."""
@@ -116,8 +119,8 @@ class Follower(Generic[RecordT]):
         while not walk.is_over and step is Step.CONTINUE:
             try:
                 page = await walk.next_page(ignore)
-            except (BadRequestError, NotFoundError, UnprocessableEntityError):
-                if cursors[0] is None:
+            except APIStatusError as error:
+                if cursors[0] is None or error.status_code not in _REJECTIONS:
                     raise
                 # The record that the cursor names is gone.
                 return None

@@ -21,7 +21,16 @@ import attrs
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.seen import Seen, digest_of
 
-__all__ = ["MAX_NEW", "OVERLAP", "Order", "Place", "Reading", "ReadingCursor", "Step"]
+__all__ = [
+    "MAX_NEW",
+    "OVERLAP",
+    "Order",
+    "Place",
+    "Reading",
+    "ReadingCursor",
+    "Step",
+    "digest_of_record",
+]
 
 RecordT = TypeVar("RecordT", bound=HasId)
 
@@ -74,6 +83,11 @@ class ReadingCursor:
     expected: str
 
 
+def digest_of_record(record: HasId) -> str:
+    """Return what identifies a record: its id, or all of it if the id is empty."""
+    return digest_of(record.id or repr(record))
+
+
 class Reading(Generic[RecordT]):
     """One reading of a list.
 
@@ -124,7 +138,7 @@ class Reading(Generic[RecordT]):
         known = 0
         is_last_known = False
         for record in records:
-            place, digest = self._place_of(record), digest_of(record.id)
+            place, digest = self._place_of(record), digest_of_record(record)
             self._compare(place)
             self._last.append(record.id)
             is_last_known = self._seen.has(digest, place.time)
@@ -148,7 +162,8 @@ class Reading(Generic[RecordT]):
 
     def cursor(self) -> ReadingCursor | None:
         """Return where the next reading can continue; None for the beginning."""
-        if self.order() is not Order.OLDEST_FIRST or len(self._last) <= OVERLAP:
+        is_long = len(self._last) > OVERLAP
+        if self.order() is not Order.OLDEST_FIRST or not is_long or not all(self._last):
             return None
         return ReadingCursor(self._last[0], digest_of(self._last[1]))
 
@@ -163,7 +178,7 @@ class Reading(Generic[RecordT]):
         return (
             self._cursor is not None
             and bool(records)
-            and digest_of(records[0].id) == self._cursor.expected
+            and digest_of_record(records[0]) == self._cursor.expected
         )
 
     def _compare(self, place: Place) -> None:

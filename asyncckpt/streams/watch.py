@@ -41,7 +41,7 @@ class _WatchBase(Stream):
         super().__init__(hooks)
         self._failures = Failures(on_error)
         self._roster = Roster(
-            self._KIND, {} if resume is None else decode_token(self._KIND, resume)
+            self._KIND, jobs, {} if resume is None else decode_token(self._KIND, resume)
         )
         self._source = JobSource(jobs)
         self._feed_of = feed_of
@@ -73,16 +73,16 @@ class _WatchBase(Stream):
             fine_tuning_job_id: The id of the job.
 
         Raises:
-            ValueError: The watch has no such job. While the watch still takes jobs from an
-                iterable, the job may yet come, and this does nothing.
+            ValueError: The watch has no such job. If `jobs` is not a collection, and the watch has
+                not reached its end, the job may still come, and this does nothing.
         """
         roster = self._roster
         if (job := roster.watched.get(fine_tuning_job_id)) is not None:
             job.wake()
-        elif roster.is_complete and fine_tuning_job_id not in roster.known:
+        elif not roster.may_have(fine_tuning_job_id):
+            known = safe_text(", ".join(sorted(roster.known)) or "no jobs so far")
             raise ValueError(
-                f"this watch has no job {safe_text(fine_tuning_job_id, repr)}; it has "
-                f"{len(roster.known)}: {safe_text(', '.join(sorted(roster.known)))}"
+                f"this watch has no job {safe_text(fine_tuning_job_id, repr)}; it has {known}"
             )
 
     async def aclose(self) -> None:

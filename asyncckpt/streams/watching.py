@@ -17,7 +17,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
@@ -30,7 +30,7 @@ from asyncckpt.streams.follower import TooManyRecordsError
 from asyncckpt.streams.job_watch import JobFeed, JobWatch, Look
 from asyncckpt.streams.resumption import JobState, Kind
 from asyncckpt.streams.schedule import Rhythm, phase_of
-from asyncckpt.streams.sources import EXHAUSTED, JobSource
+from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource
 from asyncckpt.streams.stream import Reader
 from asyncckpt.streams.text import safe_text
 from asyncckpt.streams.updates import Update
@@ -83,6 +83,7 @@ class Roster:
 
     Args:
         kind: The kind of the watch.
+        jobs: The source of the jobs.
         states: What an earlier watch has handed out.
 
     Attributes:
@@ -91,12 +92,21 @@ class Roster:
         is_complete: Whether the source is exhausted.
     """
 
-    def __init__(self, kind: Kind, states: dict[str, JobState]) -> None:
+    def __init__(self, kind: Kind, jobs: Jobs, states: dict[str, JobState]) -> None:
         self.kind: Kind = kind
         self.states = states
         self.known: set[str] = set()
         self.watched: dict[str, JobWatch] = {}
         self.is_complete = False
+        self._jobs = jobs
+
+    def may_have(self, job_id: str) -> bool:
+        """Return whether a job is in the source, or may still come from it."""
+        if job_id in self.known:
+            return True
+        if self.is_complete or not isinstance(self._jobs, Collection):
+            return not self.is_complete
+        return any(job_id in (job, getattr(job, "id", None)) for job in self._jobs)
 
 
 class _Batch:

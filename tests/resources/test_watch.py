@@ -190,3 +190,33 @@ async def test_everything_comes_exactly_once_in_spite_of_faults_and_restarts() -
             assert isinstance(own[-1], Finished)
             assert sum(isinstance(update, Finished) for update in own) == 1
         await at_rest(sandbox)
+
+
+@pytest.mark.parametrize("way", ["cancel", "break", "close"])
+async def test_a_watch_can_be_left_at_any_time(way: str) -> None:
+    chance = random.Random(way)
+    async with nothing_left(), Sandbox(jobs=3, live=3, clock=Clock(speed=50)) as sandbox:
+        client = sandbox.client()
+
+        async def follow(left: int) -> None:
+            watch = client.fine_tuning.jobs.watch(sandbox.job_ids, interval=INTERVAL)
+            async for _ in watch:
+                left -= 1
+                if not left and way == "break":
+                    break
+                if not left and way == "close":
+                    await watch.aclose()
+
+        for _ in range(20):
+            following = asyncio.create_task(follow(chance.randrange(1, 300)))
+            if way == "cancel":
+                await asyncio.sleep(chance.uniform(0, 0.05))
+                following.cancel()
+            try:
+                await following
+            except asyncio.CancelledError:
+                assert way == "cancel"
+            except RuntimeError:
+                assert way == "close"
+        await client.close()
+        await at_rest(sandbox)

@@ -92,6 +92,18 @@ def test_a_record_that_vanishes_between_two_pages_restarts_the_reading() -> None
     ]
 
 
+def test_records_without_an_id_are_told_apart() -> None:
+    source = Served(
+        "oldest first",
+        records=[FineTuningJobEvent("", n, "info", "") for n in range(50)],
+    )
+    follower = follow(source)
+    assert read(follower, thorough=True) == [*range(50)]
+    source.records.append(FineTuningJobEvent("", 50, "info", ""))
+    source.large = source.small = 1000
+    assert read(follower) == [50]
+
+
 def test_cursors_that_never_work_are_an_error() -> None:
     source = served(250)
     source.failing = lambda: status_error(BadRequestError, 400) if source.asked[-1][0] else None

@@ -409,12 +409,40 @@ async def test_a_job_that_is_woken_during_a_poll_is_polled_again() -> None:
 @in_virtual_time
 async def test_an_unknown_job_cannot_be_woken() -> None:
     stream = watch([WatchedJob()])
-    stream.wake("ftjob-x")  # The watch has not begun, so it may come.
+    stream.wake("ftjob-a")
+    with pytest.raises(ValueError, match=r"no job 'ftjob-x'; it has no jobs so far"):
+        stream.wake("ftjob-x")
     async for _ in stream:
-        await asyncio.sleep(0)
-        with pytest.raises(ValueError, match=r"no job 'ftjob-x'; it has 1: ftjob-a"):
+        with pytest.raises(ValueError, match=r"no job 'ftjob-x'; it has ftjob-a"):
             stream.wake("ftjob-x")
         break
+
+
+@in_virtual_time
+async def test_a_job_that_may_still_come_can_be_woken() -> None:
+    jobs = [WatchedJob("ftjob-a", status="failed"), WatchedJob("ftjob-b", status="failed")]
+
+    async def source() -> AsyncIterator[WatchedJob]:
+        for job in jobs:
+            await asyncio.sleep(10)
+            yield job
+
+    stream = watch(jobs, source=source())
+    async for update in stream:
+        if isinstance(update, CaughtUp) and update.fine_tuning_job_id == "ftjob-a":
+            stream.wake("ftjob-b")
+            stream.wake("ftjob-x")
+    with pytest.raises(ValueError, match=r"it has ftjob-a, ftjob-b"):
+        stream.wake("ftjob-x")
+
+
+@in_virtual_time
+async def test_a_record_names_a_job_that_can_be_woken() -> None:
+    job = WatchedJob()
+    stream = watch([job], source=(job,))
+    stream.wake("ftjob-a")
+    with pytest.raises(ValueError, match="no job 'ftjob-x'"):
+        stream.wake("ftjob-x")
 
 
 @in_virtual_time
