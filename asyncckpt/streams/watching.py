@@ -132,6 +132,7 @@ class _Batch:
         update = self._updates.popleft()
         self._job.hand_out(update)
         if not self._updates:
+            self._job.settle()
             self.is_taken.set()
         return update
 
@@ -338,7 +339,8 @@ class Watching(Reader):
             batch = _Batch(job, look.updates)
             self._queue.put_nowait(batch)
             await batch.is_taken.wait()
-        job.settle()
+        else:
+            job.settle()
         if job.is_over:
             return None
         if job.is_ending:

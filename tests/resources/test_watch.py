@@ -83,6 +83,23 @@ async def test_a_job_that_does_not_exist_is_an_error(sandbox: Sandbox, client: A
             pass
 
 
+@pytest.mark.parametrize(
+    ("path", "field"), [("/checkpoints", "data.*.fine_tuning_job_id"), ("", "id")]
+)
+async def test_a_response_of_another_job_is_not_used(
+    sandbox: Sandbox, client: AsyncClient, path: str, field: str
+) -> None:
+    job = sandbox.job_ids[0]
+    rule = sandbox.inject(faults.SetField(field, "ftjob-other"), path=f"{job}{path}")
+    async for update in client.fine_tuning.jobs.watch(job):
+        if isinstance(update, CheckpointCreated):
+            assert update.checkpoint.fine_tuning_job_id == job
+        if isinstance(update, CaughtUp):
+            assert update.job.id == job
+            break
+    assert rule.hits == 1
+
+
 @pytest.mark.parametrize("name", ["openai-poll-after-ms", "Retry-After", "X-Poll-Interval"])
 async def test_the_server_says_when_to_poll_again(name: str) -> None:
     async with Sandbox(jobs=1, statuses=["running"]) as sandbox, sandbox.client() as client:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from asyncckpt import (
+    APIConnectionError,
     CaughtUp,
     CheckpointCreated,
     Finished,
@@ -275,6 +276,36 @@ async def test_silence_ends_a_watch() -> None:
 
 
 @in_virtual_time
+async def test_a_poll_that_succeeds_ends_the_silence() -> None:
+    job = WatchedJob()
+    # Each tenth poll succeeds.
+    job.failing = lambda: server_error() if len(job.polls) % 10 else None
+    later(1000, lambda: setattr(job, "status", "succeeded"))
+    assert (await briefly(watch([job], max_silence=150)))[-1] == "Finished succeeded"
+
+
+@in_virtual_time
+async def test_an_error_that_no_retry_can_mend_ends_a_watch() -> None:
+    job = WatchedJob(failing=lambda: APIConnectionError("untrusted", is_final=True))
+    with pytest.raises(APIConnectionError, match="untrusted"):
+        await briefly(watch([job]))
+    assert len(job.polls) == 1
+
+
+@in_virtual_time
+async def test_no_job_is_polled_after_a_failure_that_ends_the_watch() -> None:
+    jobs = [WatchedJob("ftjob-a"), WatchedJob("ftjob-b")]
+    later(15, lambda: setattr(jobs[1], "failing", not_found))
+    stream = aiter(watch(jobs))
+    for _ in jobs:
+        await anext(stream)
+    await asyncio.sleep(1000)
+    assert len(jobs[0].polls) <= 4
+    with pytest.raises(NotFoundError):
+        await anext(stream)
+
+
+@in_virtual_time
 async def test_silence_need_not_end_a_watch() -> None:
     job = WatchedJob(failing=server_error)
     with pytest.raises(TimeoutError):
@@ -535,6 +566,32 @@ async def test_a_change_of_status_between_two_watches_is_reported() -> None:
         "CaughtUp succeeded",
         "Finished succeeded",
     ]
+
+
+@in_virtual_time
+async def test_a_list_that_is_oldest_first_is_continued_by_the_next_watch() -> None:
+    job = WatchedJob(order="oldest first")
+    for at in range(500):
+        job.log(at)
+    first = watch([job])
+    async for update in first:
+        if isinstance(update, CaughtUp):
+            break
+    asked = len(job.events.asked)
+    job.log(500)
+    job.status = "succeeded"
+    seen = await briefly(watch([job], resume=first.resume_token))
+    assert seen[0] == "EventLogged ftevent-ftjob-a-500"
+    assert len(job.events.asked) - asked == 2
+
+
+@in_virtual_time
+async def test_the_timer_of_a_watch_that_is_left_is_cancelled() -> None:
+    async with watch([WatchedJob()], timeout=100_000) as stream:
+        async for _ in stream:
+            break
+    scheduled: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    assert [timer for timer in scheduled if not timer.cancelled()] == []
 
 
 @in_virtual_time
