@@ -15,6 +15,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
+from urllib.parse import parse_qsl, urlsplit
 
 from asyncckpt.errors import APIStatusError, CursorExpiredError
 from asyncckpt.records.base import HasId
@@ -57,6 +58,7 @@ def expired_cursor(error: Exception, cursor: str | None) -> CursorExpiredError |
     """
     if cursor is None or not isinstance(error, APIStatusError) or not _is_about(error, cursor):
         return None
+    cursor = _masked(cursor, error)
     expired = CursorExpiredError(
         f"The server does not know the cursor {safe_text(cursor, repr)}; it may have expired, and "
         f"the list may be incomplete: {error.message}",
@@ -68,6 +70,14 @@ def expired_cursor(error: Exception, cursor: str | None) -> CursorExpiredError |
     for note in getattr(error, "__notes__", ()):
         expired.add_note(note)
     return expired
+
+
+def _masked(cursor: str, error: APIStatusError) -> str:
+    """Return the cursor without the secrets of its request, which the server may have sent."""
+    # They are masked in the request of an error.
+    query = dict(parse_qsl(urlsplit(error.response.request.url).query))
+    shown = query.get("after", cursor)
+    return shown if "***" in shown else cursor
 
 
 def _is_about(error: APIStatusError, cursor: str) -> bool:

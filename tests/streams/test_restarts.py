@@ -75,6 +75,15 @@ class TestExpiredCursor:
     def test_other_errors_are_left_alone(self, status: int, body: str) -> None:
         assert expired_cursor(failed(status, body), "ckpt-1") is None
 
+    def test_a_secret_that_the_server_sent_as_a_cursor_is_not_shown(self) -> None:
+        error = failed(400, '{"error": {"param": "after"}}')
+        request = Request("GET", "https://h/v1/jobs?after=***&limit=1")
+        error.response = attrs.evolve(error.response, request=request)
+        expired = expired_cursor(error, "sk-planted-1")
+        assert expired is not None
+        assert expired.cursor == "***"
+        assert "sk-planted-1" not in str(expired)
+
     def test_without_a_cursor_nothing_expires(self) -> None:
         assert expired_cursor(failed(400, '{"error": {"param": "after"}}'), None) is None
         assert expired_cursor(ConnectionError("cursor"), "ckpt-1") is None
