@@ -63,10 +63,15 @@ async def test_every_form_of_the_endpoint_lists(
 
 
 @pytest.mark.parametrize("version", [None, "2024-10-21"])
-async def test_every_call_works(version: str | None, sandbox: Sandbox, leaks: None) -> None:
-    job = sandbox.job_ids[0]
-    async with azure_client(sandbox, api_key=sandbox.api_key, api_version=version) as client:
-        jobs = client.fine_tuning.jobs
+@pytest.mark.parametrize("path", ["", "/api/projects/my-project"])
+async def test_every_call_works(path: str, version: str | None) -> None:
+    async with (
+        Sandbox(profile="azure") as sandbox,
+        AsyncClient.for_azure(
+            endpoint=f"{sandbox.origin}{path}", api_key=sandbox.api_key, api_version=version
+        ) as client,
+    ):
+        jobs, job = client.fine_tuning.jobs, sandbox.job_ids[0]
         assert [record.id async for record in jobs.list()] == sandbox.job_ids
         assert (await jobs.retrieve(job)).id == job
         assert (await jobs.list_events(job)).data
@@ -75,8 +80,8 @@ async def test_every_call_works(version: str | None, sandbox: Sandbox, leaks: No
         assert steps
         best = await jobs.checkpoints.best(job)
         listed = {record.id async for record in jobs.checkpoints.list_many(jobs.list())}
-    assert {best.checkpoint.id, *served_ids(sandbox, job)} <= listed
-    assert sandbox.stats.answers.keys() == {200}
+        assert {best.checkpoint.id, *served_ids(sandbox, job)} <= listed
+        assert sandbox.stats.answers.keys() == {200}
 
 
 async def test_it_is_configured_by_the_environment(

@@ -19,7 +19,7 @@ import shutil
 import socket
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,8 @@ def small_pages() -> None:
 @pytest.fixture
 async def environment(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> dict[str, str]:
-    """Set up the environment of an example; hand back what its ids stand for."""
+) -> AsyncIterator[dict[str, str]]:
+    """Set up the environment of an example; hand back what its ids and servers stand for."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_BASE_URL", sandbox.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", sandbox.api_key)
@@ -86,14 +86,16 @@ async def environment(
         "azure.identity.aio.DefaultAzureCredential", lambda: AsyncCredential(sandbox.api_key)
     )
     finished = [job for job in sandbox.job_ids if len(sandbox.checkpoints_of(job)) == CHECKPOINTS]
-    return {
-        "ftjob-abc123": finished[0],
-        "ftjob-def456": finished[1],
-        "https://my-resource.openai.azure.com": sandbox.origin,
-        "https://my-resource.services.ai.azure.com": sandbox.origin,
-        "https://api.tokenfactory.nebius.com": sandbox.origin,
-        "https://api.portkey.ai": sandbox.origin,
-    }
+    # Their jobs have the same ids.
+    async with Sandbox(profile="azure") as azure, Sandbox(profile="nebius") as nebius:
+        yield {
+            "ftjob-abc123": finished[0],
+            "ftjob-def456": finished[1],
+            "https://my-resource.openai.azure.com": azure.origin,
+            "https://my-resource.services.ai.azure.com": azure.origin,
+            "https://api.tokenfactory.nebius.com": nebius.origin,
+            "https://api.portkey.ai": sandbox.origin,
+        }
 
 
 def with_real_ids(text: str, ids: dict[str, str]) -> str:
