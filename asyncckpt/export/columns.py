@@ -17,7 +17,8 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 
 from asyncckpt.errors import OpenAIError
-from asyncckpt.records.base import Record, as_datetime
+from asyncckpt.records.base import Record
+from asyncckpt.records.forms import datetime_of
 from asyncckpt.records.steps import METRICS
 from asyncckpt.streams.text import safe_text
 
@@ -75,7 +76,6 @@ class Column:
         expected: What its values must be, for messages.
         read: Returns the value of a record, as it is in the record.
         convert: Converts that value to the type of the column.
-        moment: Returns the time of a record, for a time that is more exact than its field.
     """
 
     name: str
@@ -83,7 +83,6 @@ class Column:
     expected: str
     read: Callable[[Any], Any]
     convert: Callable[[Any], Value]
-    moment: Callable[[Any], datetime] | None = None
 
     def value(self, record: object) -> Value:
         """Return the value of a record.
@@ -95,7 +94,9 @@ class Column:
             value = self.read(record)
             if value is None:
                 return None
-            return self.convert(value) if self.moment is None else self.moment(record)
+            converted = self.convert(value)
+            # A server that sends a time as text may have sent a fraction of a second.
+            return datetime_of(record, self.name) if self.kind == "time" else converted
         except (TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
             raise self._mismatch(record, error) from None
 
@@ -229,10 +230,6 @@ def _to_number(value: object) -> float:
     return number
 
 
-def _to_time(value: object) -> datetime:
-    return as_datetime(_to_integer(value))
-
-
 def _text(name: str) -> Column:
     return Column(name, "text", "text", attrgetter(name), _to_text)
 
@@ -246,10 +243,9 @@ def _number(name: str, path: str | None = None) -> Column:
     return Column(name, "number", expected, attrgetter(path or name), _to_number)
 
 
-def _time(name: str, moment: str | None = None) -> Column:
+def _time(name: str) -> Column:
     expected = "Unix time in seconds, in the years 1 to 9999"
-    exact = None if moment is None else attrgetter(moment)
-    return Column(name, "time", expected, attrgetter(name), _to_time, exact)
+    return Column(name, "time", expected, attrgetter(name), _to_integer)
 
 
 def _nested(name: str, read: Callable[[Any], object] | None = None) -> Column:
@@ -273,7 +269,7 @@ CHECKPOINTS: Final = Schema(
         _text("id"),
         _text("fine_tuning_job_id"),
         _integer("step_number"),
-        _time("created_at", "created"),
+        _time("created_at"),
         _text("fine_tuned_model_checkpoint"),
         *(_number(name, f"metrics.{name}") for name in METRICS),
         _number("step", "metrics.step"),
@@ -297,7 +293,7 @@ EVENTS: Final = Schema(
     "asyncckpt.records.events.FineTuningJobEvent",
     (
         _text("id"),
-        _time("created_at", "created"),
+        _time("created_at"),
         _text("level"),
         _text("type"),
         _text("message"),
@@ -318,8 +314,8 @@ JOBS: Final = Schema(
         _text("id"),
         _text("status"),
         _text("model"),
-        _time("created_at", "created"),
-        _time("finished_at", "finished"),
+        _time("created_at"),
+        _time("finished_at"),
         _time("estimated_finish"),
         _text("fine_tuned_model"),
         _integer("trained_tokens"),

@@ -29,9 +29,10 @@ from asyncckpt.export.columns import (
     schema_of,
 )
 from asyncckpt.records.base import Extra
+from asyncckpt.records.codec import Decoder
 from asyncckpt.records.events import JobEvent
 
-from support.records import checkpoint
+from support.records import JOB, checkpoint
 from support.rows import lists_of_rows, parsed, same_rows
 from support.strategies import thorough
 
@@ -87,6 +88,13 @@ def test_a_record_without_unknown_fields_has_no_extra() -> None:
 def test_a_time_is_in_utc() -> None:
     created = export.to_row(checkpoint(created_at=1_735_752_000))["created_at"]
     assert created == datetime(2025, 1, 1, 17, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("name", ["created_at", "finished_at", "estimated_finish"])
+def test_a_time_that_was_sent_as_text_keeps_its_fraction(name: str) -> None:
+    sent = {**JOB, name: "2025-01-01T17:20:00.25Z"}
+    job = Decoder(FineTuningJob).decode(json.dumps(sent).encode())
+    assert export.to_row(job)[name] == datetime(2025, 1, 1, 17, 20, 0, 250_000, tzinfo=UTC)
 
 
 def test_nan_is_not_a_missing_value() -> None:
