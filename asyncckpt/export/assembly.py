@@ -12,6 +12,7 @@ Only the records of one job are in memory at a time.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import threading
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from operator import attrgetter, itemgetter
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import attrs
 import msgspec
@@ -37,6 +38,9 @@ from asyncckpt.export.index import (
 from asyncckpt.export.layout import INDEX, RECORDS, RESULT_FILES
 from asyncckpt.export.manifest import Counts, DescribedFile, FailedJob, StoppedError, damaged
 from asyncckpt.export.store import Store
+from asyncckpt.records.checkpoints import FineTuningJobCheckpoint
+from asyncckpt.records.codec import Decoder
+from asyncckpt.records.events import FineTuningJobEvent
 
 __all__ = ["assemble"]
 
@@ -197,33 +201,32 @@ def _copy(output: _Output, sources: _Sources, name: PartName, part: Part) -> Par
         return PartRow(part.size, part.count, part.settled)
     lines = b"".join(sources.old(name, part)).splitlines()
     for fetched in sources.fetched(part):
-        lines = _merged(lines, fetched)
-    lines.sort(key=_order_of_checkpoint if name == "checkpoints" else _order_of_event)
+        lines = _merged(lines, _oldest_first(name, fetched))
+    lines.sort(key=functools.partial(_place_of, name))
     data = b"".join(line + b"\n" for line in lines)
     output.write(data, len(lines))
     return PartRow(len(data), len(lines), part.settled)
 
 
-class _Item(msgspec.Struct, gc=False):
-    id: object = None
-    created_at: object = None
-    step_number: object = None
+# Servers send times and steps in several forms.
+_decoders: Final[dict[PartName, Decoder[Any]]] = {
+    "checkpoints": Decoder(FineTuningJobCheckpoint),
+    "events": Decoder(FineTuningJobEvent),
+}
 
 
-_item: Final = msgspec.json.Decoder(_Item).decode
+def _place_of(name: PartName, line: bytes) -> tuple[float, float]:
+    """Return what the records of a job are sorted by: their time, and the step of a checkpoint."""
+    record = _decoders[name].parse(line)
+    step = record.step_number if name == "checkpoints" else 0
+    return record.created_at or 0, step or 0
 
 
-def _number(value: object) -> float:
-    return value if isinstance(value, int | float) else 0
-
-
-def _order_of_event(line: bytes) -> float:
-    return _number(_item(line).created_at)
-
-
-def _order_of_checkpoint(line: bytes) -> tuple[float, float]:
-    item = _item(line)
-    return _number(item.created_at), _number(item.step_number)
+def _oldest_first(name: PartName, fetched: list[bytes]) -> list[bytes]:
+    """Return records in the order of the server, turned so that the oldest comes first."""
+    if not fetched or _place_of(name, fetched[0]) < _place_of(name, fetched[-1]):
+        return fetched
+    return fetched[::-1]
 
 
 def _merged(kept: list[bytes], fetched: list[bytes]) -> list[bytes]:
@@ -232,10 +235,8 @@ def _merged(kept: list[bytes], fetched: list[bytes]) -> list[bytes]:
     Args:
         kept: Records in the order of the archive. What was not fetched again stays behind the
             record that it follows here.
-        fetched: Records in the order of the server, which is turned to oldest first.
+        fetched: Records, oldest first.
     """
-    if not fetched or _order_of_event(fetched[0]) >= _order_of_event(fetched[-1]):
-        fetched.reverse()
     unique = {_key(line): line for line in fetched}
     before: object = None
     followers: defaultdict[object, list[bytes]] = defaultdict(list)
@@ -251,6 +252,13 @@ def _merged(kept: list[bytes], fetched: list[bytes]) -> list[bytes]:
     return merged
 
 
+class _HasId(msgspec.Struct, gc=False):
+    id: object = None
+
+
+_decode_id: Final = msgspec.json.Decoder(_HasId).decode
+
+
 def _key(line: bytes) -> object:
-    identifier = _item(line).id
+    identifier = _decode_id(line).id
     return identifier if isinstance(identifier, str) and identifier else line

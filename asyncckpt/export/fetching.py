@@ -101,6 +101,7 @@ class Fetching:
         on_progress: Callable[[ArchiveProgress], None] | None,
     ) -> None:
         self._client = client
+        self._jobs = client.fine_tuning.jobs
         self._store = store
         self._plan = plan
         self._on_progress = on_progress
@@ -139,7 +140,7 @@ class Fetching:
             APIError: The jobs cannot be listed.
             OSError: Writing failed.
         """
-        async with aclosing(self._client.fine_tuning.jobs.list().pages()) as pages:
+        async with aclosing(self._jobs.list(on_expired_cursor="restart").pages()) as pages:
             async for page in pages:
                 for job, line in zip(page.data, raw_records(page), strict=True):
                     if job.id not in self._listed:
@@ -259,10 +260,15 @@ class Fetching:
     def _pages(
         self, job_id: str, part: PartName
     ) -> AsyncGenerator[Page[FineTuningJobCheckpoint] | Page[FineTuningJobEvent], None]:
-        jobs = self._client.fine_tuning.jobs
+        jobs = self._jobs
         if part == "checkpoints":
-            return _checked(job_id, lambda: jobs.checkpoints.list(job_id).pages())
-        return _checked(job_id, lambda: jobs.list_events(job_id).pages())
+            checkpoints = jobs.checkpoints
+            return _checked(
+                job_id, lambda: checkpoints.list(job_id, on_expired_cursor="restart").pages()
+            )
+        return _checked(
+            job_id, lambda: jobs.list_events(job_id, on_expired_cursor="restart").pages()
+        )
 
     async def _fetch_file(self, task: _Task, file_id: str) -> None:
         store, most = self._store, self._plan.max_file_bytes

@@ -7,11 +7,12 @@ is spelled. An archive keeps the text instead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from asyncckpt.messages import Response
+from asyncckpt.records.base import HasId
 
 __all__ = ["raw_records"]
 
@@ -20,7 +21,7 @@ class _Page(Protocol):
     """What this module reads of a page of any records."""
 
     @property
-    def data(self) -> Sequence[object]: ...
+    def data(self) -> Sequence[HasId]: ...
 
     @property
     def response(self) -> Response: ...
@@ -28,6 +29,14 @@ class _Page(Protocol):
 
 class _Body(msgspec.Struct):
     data: list[msgspec.Raw]
+
+
+class _HasId(msgspec.Struct):
+    id: object = None
+
+
+_decode_body: Final = msgspec.json.Decoder(_Body | list[msgspec.Raw]).decode
+_decode_id: Final = msgspec.json.Decoder(_HasId).decode
 
 
 def raw_records(page: _Page) -> list[bytes]:
@@ -38,18 +47,23 @@ def raw_records(page: _Page) -> list[bytes]:
 
     Returns:
         The JSON in the order of `Page.data`: names, their order, numbers and escapes as the server
-        sent them; only line breaks between values are removed. A record of a body with another
-        layout than the API's is encoded anew.
+        sent them; only line breaks between values are removed. A record that cannot be found in
+        the body, because it has no id, is encoded anew.
     """
-    try:
-        raw = msgspec.json.decode(page.response.content, type=_Body).data
-    except msgspec.DecodeError:
-        raw = []
-    if len(raw) != len(page.data):
-        from asyncckpt.records.conversion import converter
+    body: _Body | list[msgspec.Raw] = _decode_body(page.response.content)
+    sent = body if isinstance(body, list) else body.data
+    raw = [_on_one_line(bytes(record)) for record in sent]
+    if len(raw) == len(page.data):
+        return raw
+    # Records that the page before had too are not in `data`.
+    by_id = {_decode_id(record).id: record for record in raw}
+    return [by_id.get(record.id) or _encoded(record) for record in page.data]
 
-        return [converter.dumps(record) for record in page.data]
-    return [_on_one_line(bytes(record)) for record in raw]
+
+def _encoded(record: HasId) -> bytes:
+    from asyncckpt.records.conversion import converter
+
+    return converter.dumps(record)
 
 
 def _on_one_line(json: bytes) -> bytes:

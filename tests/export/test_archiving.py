@@ -3,6 +3,7 @@ import functools
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from asyncckpt import (
 from asyncckpt.export import fetching
 from asyncckpt.export.progress import ArchiveProgress
 from asyncckpt.testing import Sandbox, faults
+from asyncckpt.testing.profiles import ProfileName
 
 from support.archives import contents, files_below, impatient, paths, records, small_sandbox
 from support.leftovers import at_rest
@@ -198,14 +200,23 @@ async def test_a_changed_job_replaces_the_old_one(ended: Sandbox, tmp_path: Path
     assert [job["metadata"] for job in records(tmp_path / "jobs.jsonl")] == [{"team": "new"}] * 6
 
 
-async def test_the_order_of_the_server_does_not_matter(ended: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times_are_text", [False, True])
+async def test_the_order_of_the_server_does_not_matter(
+    ended: Sandbox, tmp_path: Path, times_are_text: bool
+) -> None:
+    def sent(record: Any) -> Any:
+        if not times_are_text:
+            return record
+        time = datetime.fromtimestamp(record["created_at"], UTC).isoformat()
+        return {**record, "created_at": time}
+
     @attrs.frozen
     class OldestFirst:
         def apply(self, response: Any, context: Any) -> Any:
             job_id = context.request.job_id
             is_event = context.request.path.endswith("/events")
             list_of = ended.events_of if is_event else ended.checkpoints_of
-            data = [*reversed(list_of(job_id))]
+            data = [sent(record) for record in reversed(list_of(job_id))]
             return attrs.evolve(response, body={**response.body, "data": data, "has_more": False})
 
     async with ended.client() as client:
@@ -213,9 +224,10 @@ async def test_the_order_of_the_server_does_not_matter(ended: Sandbox, tmp_path:
         for part in ("/checkpoints", "/events"):
             ended.inject(OldestFirst(), path=part, times=None)
         await archive(client, tmp_path / "two", files=False)
-    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
-    assert records(tmp_path / "one" / "events.jsonl")
-    assert one == two
+    for name in ("events.jsonl", "checkpoints.jsonl"):
+        expected = records(tmp_path / "one" / name)
+        assert expected
+        assert records(tmp_path / "two" / name) == [*map(sent, expected)]
 
 
 async def test_events_and_files_can_be_left_out_and_added(ended: Sandbox, tmp_path: Path) -> None:
@@ -526,3 +538,18 @@ async def test_parquet_needs_pyarrow(
     with pytest.raises(ImportError, match=r"pip install 'asyncckpt\[arrow\]'"):
         await export.archive(client, tmp_path, parquet=True)
     assert files_below(tmp_path) == {}
+
+
+@pytest.mark.parametrize("profile", ["azure", "nebius", "minimal"])
+async def test_other_servers(tmp_path: Path, profile: ProfileName) -> None:
+    async with Sandbox(jobs=7, checkpoints=3, profile=profile) as sandbox:
+        url = sandbox.azure_url if profile == "azure" else sandbox.base_url
+        async with sandbox.client(base_url=url) as client:
+            first = await export.archive(client, tmp_path, parquet=True)
+            before = contents(tmp_path)
+            second = await export.archive(client, tmp_path, parquet=True)
+    assert (first.jobs, first.failures, second.fetched_jobs) == (7, (), 1)
+    saved = [checkpoint["id"] for checkpoint in records(tmp_path / "checkpoints.jsonl")]
+    # Azure has no checkpoints of a job that runs.
+    assert len(set(saved)) == len(saved) == (18 if profile == "azure" else 21)
+    assert contents(tmp_path) == before

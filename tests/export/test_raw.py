@@ -1,5 +1,4 @@
 import json
-from typing import Any
 
 import attrs
 import pytest
@@ -9,16 +8,18 @@ from asyncckpt.export.raw import raw_records
 
 
 @attrs.frozen
+class Record:
+    id: str
+
+
+@attrs.frozen
 class Page:
-    data: list[Any]
+    data: list[Record]
     response: Response
 
 
-def page_of(body: str) -> Page:
-    parsed = json.loads(body)
-    records = parsed["data"] if isinstance(parsed, dict) else parsed
-    response = Response(200, {}, body.encode(), Request("GET", "http://localhost"))
-    return Page(records, response)
+def page_of(body: str, *ids: str) -> Page:
+    return Page([*map(Record, ids)], Response(200, {}, body.encode(), Request("GET", "http://a")))
 
 
 @pytest.mark.parametrize(
@@ -28,19 +29,22 @@ def page_of(body: str) -> Page:
         '{"b":1e5,"a":-0.0,"big":123456789012345678901234567890}',
         '{"text":"\\u0041\\/ \\n é","empty":{},"none":null}',
         '{"a": 1,  "a": 2}',
-        "[]",
+        '{"id":null}',
     ],
 )
 def test_the_text_is_kept(record: str) -> None:
-    assert raw_records(page_of(f'{{"data": [{record}, {record}]}}')) == [record.encode()] * 2
+    for body in (f'{{"data": [{record}, {record}]}}', f" [{record} ,{record}]"):
+        assert raw_records(page_of(body, "a", "b")) == [record.encode()] * 2
 
 
 def test_a_record_is_on_one_line() -> None:
     indented = json.dumps({"id": "a", "metrics": {"step": 1e5, "text": "a\nb"}}, indent=2)
     for body in (indented, indented.replace("\n", "\r\n")):
-        (line,) = raw_records(page_of(f'{{"data": [{body}], "has_more": false}}'))
+        (line,) = raw_records(page_of(f'{{"data": [{body}], "has_more": false}}', "a"))
         assert line == b'{"id":"a","metrics":{"step":100000.0,"text":"a\\nb"}}'
 
 
-def test_records_of_another_layout_are_encoded_anew() -> None:
-    assert raw_records(page_of('[{"id": "a"}]')) == [b'{"id":"a"}']
+def test_records_that_the_page_before_had_are_left_out() -> None:
+    body = '{"data": [{"id":"a","n":1}, {"id":"b","n":2}, {"id":"c","n":3}]}'
+    assert raw_records(page_of(body, "b", "c")) == [b'{"id":"b","n":2}', b'{"id":"c","n":3}']
+    assert raw_records(page_of(body)) == []
