@@ -177,7 +177,9 @@ class OpenTelemetryHook:
                 self._pages.add(1, operation)
                 self._records.add(event.records, operation)
             case PaceChanged():
-                if event.after is not None:
+                # While the server refuses requests, pauses say so; a gauge of 0 would stay if the
+                # pace is not limited afterwards.
+                if event.after:
                     self._pace.set(event.after)
 
     def _begin_request(self, event: RequestStarted) -> None:
