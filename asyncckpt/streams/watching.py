@@ -234,6 +234,7 @@ class Watching(Reader):
 
     def _expire(self) -> None:
         self._is_expired = True
+        self._stop()
         self._queue.put_nowait(_Stop())
 
     def _begin_task(self, work: Callable[[], Awaitable[None]], name: str) -> None:

@@ -18,6 +18,7 @@ from asyncckpt import (
     Update,
 )
 from asyncckpt.testing import Clock, Sandbox, faults
+from asyncckpt.testing.profiles import ProfileName
 
 from support.leftovers import at_rest, nothing_left
 from support.listing import served_ids
@@ -175,11 +176,14 @@ async def watch_in_pieces(
     return updates
 
 
-async def test_everything_comes_exactly_once_in_spite_of_faults_and_restarts() -> None:
+@pytest.mark.parametrize("profile", ["openai", "azure", "nebius", "minimal"])
+async def test_everything_comes_exactly_once_in_spite_of_faults_and_restarts(
+    profile: ProfileName,
+) -> None:
     chance = random.Random(5)
     clock = Clock(speed=60)
-    async with nothing_left(), Sandbox(jobs=0, clock=clock) as sandbox:
-        for number in range(60):
+    async with nothing_left(), Sandbox(jobs=0, clock=clock, profile=profile) as sandbox:
+        for number in range(60 if profile == "openai" else 20):
             sandbox.add_live_job(
                 epochs=chance.randrange(1, 8),
                 steps_per_epoch=5,

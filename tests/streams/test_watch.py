@@ -394,6 +394,17 @@ async def test_the_time_also_ends_between_two_updates() -> None:
 
 
 @in_virtual_time
+async def test_no_job_is_polled_after_the_time_is_over() -> None:
+    job = WatchedJob()
+    stream = aiter(watch([job], timeout=25))
+    await anext(stream)
+    await asyncio.sleep(1000)
+    assert len(job.polls) == 3
+    with pytest.raises(TimeoutError):
+        await anext(stream)
+
+
+@in_virtual_time
 async def test_a_slow_consumer_slows_the_polls_down() -> None:
     jobs = [WatchedJob(f"ftjob-{number}", status="succeeded") for number in range(300)]
     async for _ in watch(jobs):
