@@ -14,7 +14,7 @@ from asyncckpt.cli.terminal import UsageError, print_to_stderr
 from asyncckpt.cli.writing import ToleratedFailures, examples_of, status_line, write_all
 from asyncckpt.errors import APIError
 from asyncckpt.records.events import JobEvent
-from asyncckpt.streams.fanin import JobFailure
+from asyncckpt.streams.failures import JobFailure
 
 if TYPE_CHECKING:
     from asyncckpt import AsyncClient, FineTuningJobEvent, Pager

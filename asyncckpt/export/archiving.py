@@ -32,7 +32,7 @@ from asyncckpt.options import check_count
 
 if TYPE_CHECKING:
     from asyncckpt.client import AsyncClient
-    from asyncckpt.streams.fanin import JobFailure
+    from asyncckpt.streams.failures import JobFailure
 
 __all__ = ["ArchiveResult", "archive"]
 

@@ -21,7 +21,7 @@ from asyncckpt.export.progress import ArchiveProgress, Estimate, Phase
 from asyncckpt.export.raw import raw_records
 from asyncckpt.export.store import PartialFile, Store
 from asyncckpt.records.result_files import is_encoded
-from asyncckpt.streams.fanin import JobFailure
+from asyncckpt.streams.failures import JobFailure
 
 if TYPE_CHECKING:
     from asyncckpt.client import AsyncClient

@@ -15,7 +15,7 @@ from asyncckpt.export.thinning import Point, Thinned
 from asyncckpt.records.base import HasId
 from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, Metrics, step_of
 from asyncckpt.streams.criteria import Criterion, Mode, criterion_of
-from asyncckpt.streams.fanin import JobFailure, OnError
+from asyncckpt.streams.failures import JobFailure, OnError
 from asyncckpt.streams.ranking import PREFERRED_METRICS, Ranked, Selection
 from asyncckpt.streams.sources import EXHAUSTED, JobSource
 from asyncckpt.streams.text import safe_text

@@ -11,9 +11,9 @@ from asyncckpt.export.thinning import Point, Segment
 from asyncckpt.options import check_count
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.criteria import Mode
-from asyncckpt.streams.fanin import JobFailure, Jobs, OnError, check_on_error
+from asyncckpt.streams.failures import JobFailure, OnError, check_on_error
 from asyncckpt.streams.ranking import Ranked
-from asyncckpt.streams.sources import JobSource
+from asyncckpt.streams.sources import Jobs, JobSource
 
 if TYPE_CHECKING:
     from os import PathLike

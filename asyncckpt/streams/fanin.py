@@ -26,7 +26,6 @@ from asyncckpt.streams.failures import (
     Failures,
     JobFailure,
     OnError,
-    check_on_error,
     failure_of,
 )
 from asyncckpt.streams.page import Fetch, Page, PageWalk, ignore
@@ -37,7 +36,7 @@ from asyncckpt.streams.text import safe_text
 if TYPE_CHECKING:
     from asyncckpt.streams.observer import StreamHooks, StreamObserver
 
-__all__ = ["FanIn", "JobFailure", "Jobs", "OnError", "Progress", "check_on_error"]
+__all__ = ["FanIn", "Progress"]
 
 RecordT = TypeVar("RecordT", bound=HasId)
 
