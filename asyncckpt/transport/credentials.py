@@ -199,10 +199,11 @@ async def _ask_for_token(provider: TokenProvider) -> tuple[str, float]:
 
 
 async def _returned_by(provider: TokenProvider) -> object:
-    if inspect.iscoroutinefunction(provider):
-        return await provider()
-    # It may block: those of azure-identity make requests, or start a program.
-    returned = await asyncio.to_thread(_called, provider)
+    if any(map(inspect.iscoroutinefunction, (provider, type(provider).__call__))):
+        returned: object = provider()
+    else:
+        # It may block: those of azure-identity make requests, or start a program.
+        returned = await asyncio.to_thread(_called, provider)
     return await returned if inspect.isawaitable(returned) else returned
 
 
