@@ -239,7 +239,7 @@ class Sandbox(SandboxJobs):
 
         Args:
             **options: The arguments of `AsyncClient`. `api_key` is not filled in if
-                `default_headers` contain credentials.
+                `default_headers` or `credential_headers` contain ``Authorization`` or ``api-key``.
 
         Returns:
             The client; close it, or use it with `async with`.
