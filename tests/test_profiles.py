@@ -16,6 +16,7 @@ from asyncckpt import (
     NotFoundError,
     Page,
     converter,
+    export,
 )
 from asyncckpt.cli import main
 from asyncckpt.testing import Clock, Sandbox
@@ -177,6 +178,35 @@ class TestChoices:
         numbers = [step.step for step in steps]
         assert numbers == sorted(numbers)
         assert len(numbers) > 23
+
+
+class TestExport:
+    async def test_a_table(
+        self, sandbox: Sandbox, client: AsyncClient, profile: ProfileName
+    ) -> None:
+        jobs = client.fine_tuning.jobs
+        table = await export.to_arrow(jobs.checkpoints.list_many(jobs.list(), ordered=True))
+        assert table.column("id").to_pylist() == [
+            id_
+            for job in expected_jobs(sandbox, profile)
+            for id_ in expected_ids(sandbox, profile, job)
+        ]
+        assert table.column("created_at").null_count == 0
+
+    async def test_an_archive(
+        self, sandbox: Sandbox, client: AsyncClient, profile: ProfileName, tmp_path: Path
+    ) -> None:
+        archived = await export.archive(client, tmp_path)
+        assert archived.failures == ()
+        assert archived.jobs == 8
+        assert archived.checkpoints == sum(
+            len(expected_ids(sandbox, profile, job)) for job in sandbox.job_ids
+        )
+
+    async def test_a_plot(self, sandbox: Sandbox, client: AsyncClient) -> None:
+        plot = await export.plot(client, sandbox.job_ids[0])
+        assert plot.metric == "full_valid_loss"
+        assert plot.best is not None
 
 
 class TestWatching:

@@ -111,7 +111,11 @@ class Plotting:
 
         line = status_line("record")
         failures = ToleratedFailures(line)
-        jobs = client.fine_tuning.jobs.list() if self.all_jobs else self.job_ids
+        jobs = (
+            client.fine_tuning.jobs.list(on_expired_cursor="restart")
+            if self.all_jobs
+            else self.job_ids
+        )
         try:
             gathering = Gathering(
                 client,

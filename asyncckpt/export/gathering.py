@@ -111,7 +111,10 @@ class Gathering:
 
     async def _list(self, jobs: JobSource) -> None:
         stream = self._api.checkpoints.list_many(
-            self._noted(jobs), concurrency=self._concurrency, on_error=self._failures
+            self._noted(jobs),
+            concurrency=self._concurrency,
+            on_error=self._failures,
+            on_expired_cursor="restart",
         )
         async with stream:
             async for checkpoint in stream:

@@ -21,7 +21,7 @@ from asyncckpt.errors import (
 )
 from asyncckpt.messages import Response
 from asyncckpt.protocol.secrets import KEPT_OF_A_BODY
-from asyncckpt.protocol.strangers import describe_html
+from asyncckpt.protocol.strangers import describe_instead_of_json
 
 SHOWN_OF_A_BODY: Final = 500
 """How much of a body an error's message shows, in characters."""
@@ -91,13 +91,13 @@ def validation_error(response: Response, problem: str, path: str) -> APIResponse
         path: Where in the body, as a JSON path.
     """
     excerpt = _excerpt(response)
+    content_type = response.headers.get("content-type", "none")
     if path == "$":
-        problem = describe_html(response.content) or problem
+        problem = describe_instead_of_json(response.content, content_type) or problem
     message = (
         f"The server's response is not what the API describes: {printable(problem)} "
         f"at {printable(path)}"
     )
-    content_type = response.headers.get("content-type", "none")
     if "json" not in content_type:
         message += f"; its content type is {printable(content_type, 100)}"
     request_id = _shown_request_id(response)

@@ -6,19 +6,27 @@ from typing import Final, cast
 
 import msgspec
 
-__all__ = ["describe_html", "describe_instead_of_page"]
+__all__ = ["describe_instead_of_json", "describe_instead_of_page"]
 
+_JSON_STARTS: Final = (b"{", b"[")
 _MESSAGE_FIELDS: Final = ("message", "detail", "msg", "error", "error_message", "errorMessage")
 
 
-def describe_html(content: bytes) -> str | None:
-    """Return what an HTML or XML body means; None for any other body."""
-    if content.lstrip()[:1] != b"<":
-        return None
-    return (
-        "Expected JSON, got an HTML page: the base URL may lead to a web site, a login page or a "
-        "proxy instead of the API"
-    )
+def describe_instead_of_json(content: bytes, content_type: str) -> str | None:
+    """Return what a body is that should be JSON; None if it is unknown.
+
+    Args:
+        content: The body.
+        content_type: The header of that name.
+    """
+    if content.lstrip()[:1] == b"<":
+        return (
+            "Expected JSON, got an HTML page: the base URL may lead to a web site, a login page or "
+            "a proxy instead of the API"
+        )
+    if content_type.startswith("text/plain") and content.lstrip()[:1] not in _JSON_STARTS:
+        return "Expected JSON, got text, probably the message of a gateway before the API"
+    return None
 
 
 def describe_instead_of_page(content: bytes) -> str | None:

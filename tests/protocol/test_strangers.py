@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from asyncckpt.protocol.strangers import describe_html, describe_instead_of_page
+from asyncckpt.protocol.strangers import describe_instead_of_json, describe_instead_of_page
 
 JOB = {"object": "fine_tuning.job", "id": "ftjob-1", "status": "running"}
 
@@ -14,13 +14,27 @@ JOB = {"object": "fine_tuning.job", "id": "ftjob-1", "status": "running"}
     "body", [b"<!DOCTYPE html><p>Sign in", b"  \r\n<html></html>", b"<?xml version='1.0'?>"]
 )
 def test_html(body: bytes) -> None:
-    assert "base URL" in (describe_html(body) or "")
+    assert "base URL" in (describe_instead_of_json(body, "application/json") or "")
     assert describe_instead_of_page(body) is None
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'"<html>"', b"upstream error <html>"])
-def test_what_is_not_html(body: bytes) -> None:
-    assert describe_html(body) is None
+def test_text() -> None:
+    said = describe_instead_of_json(b"upstream connect error <html>", "text/plain; charset=utf-8")
+    assert "gateway" in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"{}", "text/plain"),
+        (b" [", "text/plain"),
+        (b"", "none"),
+        (b'"<html>"', "application/json"),
+        (b"upstream connect error", "application/json"),
+    ],
+)
+def test_what_may_be_json(body: bytes, content_type: str) -> None:
+    assert describe_instead_of_json(body, content_type) is None
 
 
 @pytest.mark.parametrize("job", [JOB, {"id": "1", "status": "queued", "training_file": "file-1"}])

@@ -34,8 +34,8 @@ RecordT = TypeVar("RecordT", bound=HasId)
 Order: TypeAlias = Literal["newest first", "oldest first", "none"]
 
 
-def status_error(kind: type[APIStatusError], status: int) -> APIStatusError:
-    return kind("no", response=attrs.evolve(RESPONSE, status_code=status), body=None)
+def status_error(kind: type[APIStatusError], status: int, message: str = "no") -> APIStatusError:
+    return kind(message, response=attrs.evolve(RESPONSE, status_code=status), body=None)
 
 
 def drive(work: Coroutine[Any, Any, T]) -> T:
@@ -80,7 +80,7 @@ class Served(Generic[RecordT]):
         if after is not None and not self.ignores_cursors:
             ids = [record.id for record in records]
             if after not in ids:
-                raise status_error(BadRequestError, 400)
+                raise status_error(BadRequestError, 400, f"no object has the id '{after}'")
             start = ids.index(after) + 1
         size = self.small if small else self.large
         data = records[start : start + size]
