@@ -97,6 +97,29 @@ class TestCheckpoints:
             written = [converter.unstructure(record) for record in decoder.to_records(body.data)]
             assert written == [fields, CHECKPOINT, fields]
 
+    def test_text_does_not_make_the_decoder_forget_names(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoder = Decoder(FineTuningJobCheckpoint)
+        new = json.dumps({**CHECKPOINT, "new": 1}).encode()
+        text = json.dumps({**CHECKPOINT, "created_at": "2026-01-05T10:00:00Z"}).encode()
+        decoder.decode(new)
+        for _ in range(10):
+            decoder.decode(text)
+        monkeypatch.setattr(decoder, "_decode_slowly", None)
+        assert decoder.decode(new).extra == {"new": 1}
+
+    def test_null_is_decoded_fast_from_the_second_time_on(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoder = Decoder(FineTuningJobCheckpoint)
+        sent = {**without("step_number"), "metrics": None, "result_files": None}
+        body = json.dumps(sent).encode()
+        decoder.decode(body)
+        monkeypatch.setattr(decoder, "_decode_slowly", None)
+        assert converter.unstructure(decoder.decode(body)) == sent
+        assert decoder.decode(json.dumps(CHECKPOINT).encode()).step_number == 2000
+
     def test_without_metrics_have_none_measured(self) -> None:
         for fields in (without("metrics"), {**CHECKPOINT, "metrics": None}):
             record = decoded(fields)

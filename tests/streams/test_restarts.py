@@ -262,6 +262,11 @@ class TestRestarting:
         assert "started the list again 3 times" in error.__notes__[0]
         assert server.asked.count(None) == 4
 
+    async def test_any_number_of_restarts_with_new_records_is_allowed(self) -> None:
+        server = Forgetful("abcdefghijklmn", lifetimes=[1, 2, 3, 4, 5, 6])
+        assert await listed(server.pager()) == (list("abcdefghijklmn"), None)
+        assert server.asked.count(None) == 6
+
     async def test_pages_without_new_records_are_left_out(self) -> None:
         server = Forgetful("abcdefgh", lifetimes=[2])
         pages = [[item.id for item in page.data] async for page in server.pager().pages()]
