@@ -141,7 +141,8 @@ class Decoder(Generic[_T]):
         return record
 
     def _learn(self, found: Mapping[type, Set[str]]) -> None:
-        if not found:
+        if not any(found.values()):
+            # There was text as a time, which is not learned.
             return
         self._pages_to_wait -= 1
         if self._pages_to_wait > 0 or any(
