@@ -20,7 +20,7 @@ from asyncckpt.cli.arguments import (
     Repeatable,
     chosen_ids,
 )
-from asyncckpt.cli.commands import export, plot, sandbox
+from asyncckpt.cli.commands import export, plot, sandbox, watch
 from asyncckpt.cli.connection import Connection
 from asyncckpt.cli.destination import Destination
 from asyncckpt.cli.inputs import metadata_from, read_ids, time_from
@@ -48,6 +48,7 @@ Examples:
   asyncckpt list ftjob-abc123 | jq .metrics    JSON lines in a pipe
   asyncckpt jobs --status succeeded            the jobs of the account
   asyncckpt events ftjob-abc123                what happened in a job
+  asyncckpt watch ftjob-abc123                 follow a job until it ends
   asyncckpt best ftjob-abc123                  the checkpoint to use, and why
   asyncckpt plot ftjob-abc123                  its training curve and checkpoints
   asyncckpt export archive                     save all jobs of the account
@@ -57,9 +58,9 @@ The API key is read from OPENAI_API_KEY, and with --azure from
 AZURE_OPENAI_API_KEY. It cannot be an argument, because other users of the
 machine can see arguments.
 
-Exit codes: 0 success, 1 the API, the connection or the output failed, or there
-is nothing to rank or plot, 2 wrong usage, 130 Ctrl-C, 141 the reader of the
-output has closed the pipe.
+Exit codes: 0 success, 1 the API, the connection or the output failed, there is
+nothing to rank or plot, or a watched job did not succeed, 2 wrong usage, 130
+Ctrl-C, 141 the reader of the output has closed the pipe.
 """,
     version=_version,
     version_flags=["--version"],
@@ -71,6 +72,7 @@ output has closed the pipe.
 
 app.command(plot.plot_jobs, name="plot", help_epilogue=plot.EXAMPLES)
 app.command(export.export_account, name="export", help_epilogue=export.EXAMPLES)
+app.command(watch.watch_jobs, name="watch", help_epilogue=watch.EXAMPLES)
 app.command(sandbox.serve_sandbox, name="sandbox", help_epilogue=sandbox.EXAMPLES)
 
 

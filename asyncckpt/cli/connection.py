@@ -59,11 +59,12 @@ class Connection:
     sandbox: Annotated[bool, Parameter(negative="", show_default=False)] = False
     verbose: Annotated[bool, Parameter(alias="-v", negative="", show_default=False)] = False
 
-    def run(self, work: Work) -> None:
+    def run(self, work: Work, sandbox: Callable[[], Sandbox] | None = None) -> None:
         """Connect, do the work and disconnect.
 
         Args:
             work: Gets a client, and the sandbox if there is one.
+            sandbox: Returns the sandbox, if it is used; default: one with twelve jobs.
 
         Raises:
             UsageError: An argument or an environment variable is invalid.
@@ -84,7 +85,7 @@ class Connection:
         if self.max_retries is not None:
             options["max_retries"] = self.max_retries
         if self.sandbox:
-            run_until_interrupted(lambda: _with_sandbox(work, options))
+            run_until_interrupted(lambda: _with_sandbox(work, sandbox, options))
         else:
             access = Access(
                 base_url=self.base_url,
@@ -100,8 +101,13 @@ async def _with_api(work: Work, access: Access, options: SharedOptions) -> None:
         await work(client, None)
 
 
-async def _with_sandbox(work: Work, options: SharedOptions) -> None:
+async def _with_sandbox(
+    work: Work, factory: Callable[[], Sandbox] | None, options: SharedOptions
+) -> None:
     from asyncckpt.testing import Sandbox
 
-    async with Sandbox() as sandbox, created(lambda: sandbox.client(**options)) as client:
+    async with (
+        (factory or Sandbox)() as sandbox,
+        created(lambda: sandbox.client(**options)) as client,
+    ):
         await work(client, sandbox)

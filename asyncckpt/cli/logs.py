@@ -6,26 +6,38 @@ import contextlib
 import logging
 from collections.abc import Generator
 from datetime import datetime
+from typing import Protocol
 
-from asyncckpt.cli.status import StatusLine
 from asyncckpt.cli.terminal import print_to_stderr, printable
 
-__all__ = ["logged"]
+__all__ = ["Display", "logged"]
 
 _LOGGER = "asyncckpt"
 
 
+class Display(Protocol):
+    """Something on the terminal that changes in place, such as `StatusLine`."""
+
+    def note(self, message: str) -> None:
+        """Show a log message."""
+        ...
+
+    def clear(self) -> None:
+        """Make way for another line, until the next update."""
+        ...
+
+
 class _Handler(logging.Handler):
-    """Writes log records to standard error, and shows the latest in the status line.
+    """Writes log records to standard error, and shows the latest in the display.
 
     Args:
-        line: The status line, which shows messages of all levels.
+        display: What is on the terminal; it shows messages of all levels.
         level: The lowest level of the records to write.
     """
 
-    def __init__(self, line: StatusLine, level: int) -> None:
+    def __init__(self, display: Display, level: int) -> None:
         super().__init__()
-        self._line = line
+        self._display = display
         self._lowest_level = level
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -35,23 +47,23 @@ class _Handler(logging.Handler):
         except Exception:
             self.handleError(record)
             return
-        self._line.note(message)
+        self._display.note(message)
         if record.levelno >= self._lowest_level:
-            self._line.clear()
+            self._display.clear()
             time = datetime.fromtimestamp(record.created).astimezone()
             print_to_stderr(f"asyncckpt: {time:%H:%M:%S} {record.levelname} {printable(message)}\n")
 
 
 @contextlib.contextmanager
-def logged(line: StatusLine, *, verbose: bool) -> Generator[None, None, None]:
+def logged(display: Display, *, verbose: bool) -> Generator[None, None, None]:
     """Write the package's log during the block of a ``with`` statement.
 
     Args:
-        line: The status line.
+        display: What is on the terminal.
         verbose: Whether to write records of level INFO too, and not only warnings and errors.
     """
     logger = logging.getLogger(_LOGGER)
-    handler = _Handler(line, logging.INFO if verbose else logging.WARNING)
+    handler = _Handler(display, logging.INFO if verbose else logging.WARNING)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

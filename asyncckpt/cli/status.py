@@ -76,6 +76,7 @@ class StatusLine:
 
     Args:
         what: What arrives, such as ``"checkpoint"``.
+        idle: What to say while nothing arrives, unless a log message says why.
         clock: Returns the time in seconds.
         call_later: Schedules a call after a number of seconds.
     """
@@ -83,11 +84,13 @@ class StatusLine:
     def __init__(
         self,
         what: str,
+        idle: str = "waiting for a response",
         *,
         clock: Callable[[], float],
         call_later: Callable[[float, Callable[[], None]], Timer],
     ) -> None:
         self._what = what
+        self._idle = idle
         self._clock = clock
         self._call_later = call_later
         self._started_at = self._since = clock()
@@ -184,7 +187,7 @@ class StatusLine:
 
     def _reason(self, now: float) -> str:
         if not self._message:
-            return "waiting for a response"
+            return self._idle
         return f"{printable(self._message)} ({now - self._noted_at:.0f} s ago)"
 
     def _progress(self) -> str:

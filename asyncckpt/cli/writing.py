@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from asyncckpt.cli.destination import Order, Plan
-from asyncckpt.cli.logs import logged
+from asyncckpt.cli.logs import Display, logged
 from asyncckpt.cli.output import Writer, writer_for
 from asyncckpt.cli.status import StatusLine, is_read_by_a_person
 from asyncckpt.cli.terminal import print_error, print_to_stderr, printable
@@ -26,14 +26,15 @@ __all__ = ["ToleratedFailures", "examples_of", "status_line", "write_all"]
 RecordT = TypeVar("RecordT", bound=Record)
 
 
-def status_line(what: str) -> StatusLine:
+def status_line(what: str, idle: str = "waiting for a response") -> StatusLine:
     """Return a line that says how far the work in the running event loop is.
 
     Args:
         what: What arrives, such as ``"checkpoint"``.
+        idle: What to say while nothing arrives, unless a log message says why.
     """
     loop = asyncio.get_running_loop()
-    return StatusLine(what, clock=loop.time, call_later=loop.call_later)
+    return StatusLine(what, idle, clock=loop.time, call_later=loop.call_later)
 
 
 async def write_all(
@@ -120,9 +121,9 @@ class ToleratedFailures:
         count: The number of jobs that have failed.
     """
 
-    def __init__(self, line: StatusLine) -> None:
+    def __init__(self, display: Display) -> None:
         self.count = 0
-        self._line = line
+        self._display = display
 
     def __call__(self, failure: JobFailure) -> None:
         """Write the error of a job to standard error.
@@ -133,7 +134,7 @@ class ToleratedFailures:
         if isinstance(failure.error, AuthenticationError):
             raise failure.error
         self.count += 1
-        self._line.clear()
+        self._display.clear()
         print_error(failure.error)
 
 

@@ -69,6 +69,7 @@ class Explanation:
         curve_best: Its best value on the curve.
         curve_best_step: The step of that; the last of several.
         nearest_step: The step nearest to that one at which a checkpoint was seen; the later of two.
+            None also if the server sent no steps of checkpoints.
     """
 
     fine_tuning_job_id: str
@@ -95,7 +96,7 @@ class Explanation:
     @property
     def best_step_has_checkpoint(self) -> bool | None:
         """Whether a checkpoint was seen at the best step of the curve; None without such a step."""
-        if self.curve_best_step is None:
+        if self.curve_best_step is None or self.nearest_step is None:
             return None
         return self.nearest_step == self.curve_best_step
 
@@ -166,6 +167,8 @@ class Explanation:
             f"On the training curve, {self.curve_metric} is {best} at step "
             f"{self.curve_best_step} ({_shown(self.curve_best)})"
         )
+        if self.nearest_step is None:
+            return [f"{said}; the steps of the checkpoints are not known."]
         if self.best_step_has_checkpoint:
             return [f"{said}, which has a checkpoint."]
         nearest = "this one" if self.nearest_step == self.step else f"at step {self.nearest_step}"

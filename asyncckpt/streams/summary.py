@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from asyncckpt.records.checkpoints import UNKNOWN_STEP
 from asyncckpt.streams.criteria import Criterion
 
 __all__ = ["Extremes", "JobSummary", "Summary"]
@@ -66,9 +67,11 @@ class JobSummary(Summary):
     _runs: list[range] = attrs.field(factory=list[range])
 
     def count(self, step: int) -> None:
-        """Count a checkpoint at a step; they may come in any order."""
+        """Count a checkpoint at a step, or at `UNKNOWN_STEP`; they may come in any order."""
         self.last_step = step if not self.checkpoints else max(self.last_step, step)
         self.checkpoints += 1
+        if step == UNKNOWN_STEP:
+            return
         run = self._runs[-1] if self._runs else range(0)
         if step in run:
             return
@@ -79,15 +82,15 @@ class JobSummary(Summary):
         else:
             self._runs.append(range(step, step + 1))
 
-    def nearest_to(self, step: int) -> int:
+    def nearest_to(self, step: int) -> int | None:
         """Return the step with a checkpoint that is nearest to a step; the later of two.
 
-        Raises:
-            ValueError: No checkpoint was counted.
+        It is None if no checkpoint with a known step was counted.
         """
         return min(
             (_nearest_in(run, step) for run in self._runs),
             key=lambda found: (abs(found - step), -found),
+            default=None,
         )
 
 

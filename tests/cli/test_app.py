@@ -45,6 +45,13 @@ from support.programs import COMMAND, Ran, Run, program, run_program, start
         (["events", "ftjob-a", "--limit", "0"], "--limit"),
         (["events", "ftjob-a", "ftjob-a/../b"], "must not contain"),
         (["events", "ftjob-a", "--format", "yaml"], "--format"),
+        (["watch"], "JOB_ID"),
+        (["watch", "ftjob-a/../b"], "must not contain"),
+        (["watch", "ftjob-a", "--interval", "0"], "--interval"),
+        (["watch", "ftjob-a", "--max-time", "inf"], "--max-time"),
+        (["watch", "ftjob-a", "--metric", ""], "empty"),
+        (["watch", "ftjob-a", "--format", "csv"], "--format"),
+        (["watch", "ftjob-a", "--resume", "/dev/null/a"], "/dev/null/a"),
         (["best"], "JOB_ID"),
         (["best", "--all", "ftjob-a"], "--all"),
         (["best", "ftjob-a", "--top", "0"], "--top"),
@@ -195,7 +202,9 @@ def test_version(run: Run) -> None:
     assert run("--version") == Ran(0, f"{asyncckpt.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", [[], ["list"], ["jobs"], ["events"], ["best"], ["sandbox"]])
+@pytest.mark.parametrize(
+    "command", [[], ["list"], ["jobs"], ["events"], ["watch"], ["best"], ["sandbox"]]
+)
 def test_help_has_examples(run: Run, command: list[str]) -> None:
     ran = run(*command, "--help")
     assert ran.code == 0

@@ -4,7 +4,6 @@ import io
 import os
 import shlex
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,47 +14,8 @@ from asyncckpt.cli.status import QUIET_SECONDS, StatusLine, is_read_by_a_person
 from asyncckpt.testing import Sandbox, faults
 
 from support.programs import environment, program
-from support.terminals import on_a_terminal, screen
-
-
-@attrs.define(eq=False)
-class Time:
-    """Time that passes when a test says so."""
-
-    now: float = 0.0
-    calls: list["Call"] = attrs.field(factory=list["Call"])
-
-    def clock(self) -> float:
-        return self.now
-
-    def call_later(self, delay: float, call: Callable[[], None]) -> "Call":
-        self.calls.append(Call(self, self.now + delay, call))
-        return self.calls[-1]
-
-    def advance(self, seconds: float) -> None:
-        end = self.now + seconds
-        while due := [call for call in self.calls if call.at <= end]:
-            first = min(due, key=lambda call: call.at)
-            self.now = first.at
-            first.cancel()
-            first.call()
-        self.now = end
-
-
-@attrs.define(eq=False)
-class Call:
-    time: Time
-    at: float
-    call: Callable[[], None]
-
-    def cancel(self) -> None:
-        if self in self.time.calls:
-            self.time.calls.remove(self)
-
-
-class TerminalOutput(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from support.terminals import TerminalOutput, on_a_terminal, screen
+from support.timers import Time
 
 
 @pytest.fixture

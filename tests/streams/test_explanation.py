@@ -305,3 +305,11 @@ async def test_the_curve_of_a_job(sandbox: Sandbox, client: AsyncClient) -> None
     lowest, step = min((one.valid_loss, one.step) for one in steps if one.valid_loss is not None)
     assert (said.curve_best_step, said.curve_best) == (step, lowest)
     assert said.curve_steps == len(steps)
+
+
+def test_the_curve_of_a_job_whose_checkpoints_have_no_steps() -> None:
+    unknown = attrs.evolve(checkpoint(valid_loss=0.5), step_number=None)
+    said = ranked(unknown).explain(CURVE)
+    assert (said.curve_best_step, said.nearest_step) == (222, None)
+    assert said.best_step_has_checkpoint is None
+    assert str(said).endswith("step 222 (0.3); the steps of the checkpoints are not known.")

@@ -1,6 +1,7 @@
 """Running programs on a terminal, as a person does."""
 
 import contextlib
+import io
 import os
 import pty
 import re
@@ -11,6 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class TerminalOutput(io.StringIO):
+    """An output that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @attrs.define
@@ -96,3 +104,44 @@ def screen(shown: str) -> list[str]:
             cells[: len(part)] = part
         lines.append("".join(cells).rstrip())
     return lines
+
+
+@attrs.define
+class Screen:
+    """What a text leaves on a terminal that is wide enough or wraps, with a long memory.
+
+    It knows the escape sequences that `asyncckpt.cli.live` writes: up some rows, and erase what is
+    below.
+    """
+
+    columns: int
+    rows: list[str] = attrs.field(factory=lambda: [""])
+    row: int = 0
+
+    @classmethod
+    def of(cls, text: str, columns: int) -> "Screen":
+        screen = cls(columns)
+        for part in re.findall(r"\x1b\[\d*[AJ]|\n|\r|[^\x1b\n\r]+", _STYLE.sub("", text)):
+            screen._write(part)
+        return screen
+
+    @property
+    def lines(self) -> list[str]:
+        return [row.rstrip() for row in self.rows]
+
+    def _write(self, part: str) -> None:
+        if part == "\n":
+            self.row += 1
+            self.rows += [""] * (self.row + 1 - len(self.rows))
+        elif part.endswith("A") and part.startswith("\x1b"):
+            self.row -= int(part[2:-1])
+            assert self.row >= 0, "above the first line"
+        elif part.startswith("\x1b"):
+            self.rows[self.row :] = [""]
+        elif part != "\r":
+            while len(self.rows[self.row] + part) > self.columns:
+                room = self.columns - len(self.rows[self.row])
+                self.rows[self.row] += part[:room]
+                part = part[room:]
+                self._write("\n")
+            self.rows[self.row] += part
