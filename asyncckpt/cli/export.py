@@ -73,9 +73,8 @@ class Export:
             with logged(line, verbose=self.verbose), line:
                 result = await self._archive(client, line)
         except OSError as error:
-            where = f" in {error.filename}" if error.filename else ""
             raise ArchiveError(
-                f"cannot write the archive: {error.strerror or error}{where}; {_CONTINUE}"
+                f"cannot write to {self.directory}: {error.strerror or error}; {_CONTINUE}"
             ) from None
         except BaseException:
             if self.progress.jobs_listed:

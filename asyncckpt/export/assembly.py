@@ -68,25 +68,18 @@ class _Output:
 
     def __init__(self, path: Path, stack: ExitStack) -> None:
         self._file = stack.enter_context(path.open("wb"))
-        self._path = path
         self._digest = hashlib.sha256()
         self._size = 0
         self.records = 0
 
     def write(self, data: bytes, records: int) -> None:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self._path)) from None
+        self._file.write(data)
         self._digest.update(data)
         self._size += len(data)
         self.records += records
 
     def finish(self) -> DescribedFile:
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self._path)) from None
+        self._file.flush()
         return DescribedFile(self._size, self._digest.hexdigest(), self.records)
 
 

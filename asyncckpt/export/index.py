@@ -10,8 +10,6 @@ from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 import attrs
 import msgspec
 
-from asyncckpt.export.manifest import damaged
-
 __all__ = [
     "PARTS",
     "Chunk",
@@ -146,10 +144,9 @@ def digest_of(line: bytes) -> str:
 
 
 def read_index(path: Path) -> dict[str, StoredJob]:
-    """Read the index.
+    """Read the index, which has been compared with the manifest.
 
     Raises:
-        ArchiveError: It is damaged.
         OSError: Reading failed.
     """
     jobs: dict[str, StoredJob] = {}
@@ -177,10 +174,9 @@ def _part(row: PartRow, start: int) -> Part:
 
 
 def read_result_files(path: Path) -> dict[str, ResultFile]:
-    """Read `files.jsonl`.
+    """Read `files.jsonl`, which has been compared with the manifest.
 
     Raises:
-        ArchiveError: It is damaged.
         OSError: Reading failed.
     """
     return {row.id: row for row in _rows(path, ResultFile)}
@@ -190,7 +186,4 @@ def _rows(path: Path, row_type: type[_RowT]) -> Iterator[_RowT]:
     decoder = msgspec.json.Decoder(row_type)
     with path.open("rb") as file:
         for line in file:
-            try:
-                yield decoder.decode(line)
-            except ValueError as error:
-                raise damaged(path, str(error)) from None
+            yield decoder.decode(line)

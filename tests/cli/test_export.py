@@ -76,13 +76,13 @@ def test_missing_result_files_are_counted(served: Sandbox, run: Run, tmp_path: P
 
 
 def test_a_full_disk_is_one_line(served: Sandbox, run: Run, tmp_path: Path) -> None:
-    full = OSError(errno.ENOSPC, "No space left on device", "somewhere")
+    full = OSError(errno.ENOSPC, "No space left on device")
     with patch.object(archiving, "assemble", side_effect=full):
         ran = run("export", str(tmp_path), "--no-events")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == (
-        "asyncckpt: cannot write the archive: No space left on device in somewhere; run the "
-        "command again to continue\n"
+        f"asyncckpt: cannot write to {tmp_path}: No space left on device; run the command again "
+        "to continue\n"
     )
     assert run("export", str(tmp_path), "--no-events").code == 0
 

@@ -424,6 +424,46 @@ async def test_a_cancelled_run_is_continued(ended: Sandbox, tmp_path: Path) -> N
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
+@pytest.mark.parametrize("phase", ["checking", "listing", "fetching", "writing"])
+async def test_each_phase_can_be_cancelled(ended: Sandbox, tmp_path: Path, phase: str) -> None:
+    async with ended.client() as client:
+        await archive(client, tmp_path / "one")
+        ended.add_job(status="succeeded")
+        await archive(client, tmp_path / "two")
+        before = contents(tmp_path / "one")
+        task: asyncio.Task[Any]
+
+        def cancel(progress: ArchiveProgress) -> None:
+            if progress.phase == phase:
+                task.cancel()
+
+        task = asyncio.create_task(archive(client, tmp_path / "one", on_progress=cancel))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await at_rest(ended, connections=False)
+        # A result file may be new.
+        after = contents(tmp_path / "one")
+        assert {name: after[name] for name in before} == before
+        assert not (tmp_path / "one" / ".asyncckpt" / "next").exists()
+        result = await archive(client, tmp_path / "one")
+    assert result.jobs == 7
+    # The new job may have been fetched before the cancellation.
+    one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
+    assert {name: one[name] for name in two} == two
+
+
+async def test_a_file_that_becomes_shorter_meanwhile(ended: Sandbox, tmp_path: Path) -> None:
+    def truncate(progress: ArchiveProgress) -> None:
+        if progress.phase == "writing":
+            (tmp_path / "checkpoints.jsonl").write_bytes(b"")
+
+    async with ended.client() as client:
+        await archive(client, tmp_path)
+        ended.add_job(status="succeeded")
+        with pytest.raises(ArchiveError, match=r"checkpoints.jsonl is damaged .*become shorter"):
+            await archive(client, tmp_path, on_progress=truncate)
+
+
 async def test_two_runs_cannot_write_to_one_directory(ended: Sandbox, tmp_path: Path) -> None:
     async with ended.client() as client:
         first = asyncio.create_task(archive(client, tmp_path))
