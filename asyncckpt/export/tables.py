@@ -17,7 +17,7 @@ from asyncckpt.export.layout import RECORDS, table_of
 from asyncckpt.export.manifest import DescribedFile, described
 from asyncckpt.records.base import Record
 from asyncckpt.records.checkpoints import FineTuningJobCheckpoint
-from asyncckpt.records.codec import Decoder, MismatchError
+from asyncckpt.records.codec import Decoder
 from asyncckpt.records.events import FineTuningJobEvent
 from asyncckpt.records.jobs import FineTuningJob
 
@@ -75,8 +75,8 @@ async def write_tables(directory: Path, stop: threading.Event) -> dict[str, Desc
         try:
             records = _records(directory / name, record_type)
             count = await write(records, path, record_type=record_type)
-        except (ColumnError, MismatchError) as error:
-            _log.warning("%s is not written: %s", table, error)
+        except ColumnError as error:
+            _log.warning("%s is not written: a value does not fit column %r", table, error.column)
             continue
         found = await in_thread(functools.partial(described, path, stop), stop)
         files[table] = DescribedFile(found.bytes, found.sha256, count)
