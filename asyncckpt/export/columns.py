@@ -48,6 +48,8 @@ _SMALLEST: Final = -(2**63)
 _LARGEST: Final = 2**63 - 1
 _SHOWN_OF_A_VALUE: Final = 60
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class ColumnError(OpenAIError, ValueError):
     """A value of a record does not fit its column, for example a time after the year 9999.
@@ -199,8 +201,7 @@ def json_text(value: object) -> str:
     """
     from asyncckpt.records.conversion import converter
 
-    text = json.dumps(converter.unstructure(value), ensure_ascii=False, separators=(",", ":"))
-    return _to_text(text)
+    return _to_text(_encode(converter.unstructure(value)))
 
 
 def _to_text(value: object) -> str:
