@@ -351,7 +351,7 @@ class AsyncCheckpoints:
                 that is malformed.
         """
         from asyncckpt.resources.feeds import feeds_of
-        from asyncckpt.streams.watching import WatchSettings
+        from asyncckpt.streams.roster import WatchSettings
 
         request = self._endpoint.options(self.watch, CallOptions(**options, timeout=NOT_GIVEN))
         return streams.CheckpointWatch(

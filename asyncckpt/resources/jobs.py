@@ -298,8 +298,8 @@ class AsyncJobs:
                 that is malformed.
         """
         from asyncckpt.resources.feeds import feeds_of
+        from asyncckpt.streams.roster import WatchSettings
         from asyncckpt.streams.watch import Watch
-        from asyncckpt.streams.watching import WatchSettings
 
         request = self._endpoint.options(self.watch, CallOptions(**options, timeout=NOT_GIVEN))
         return Watch(

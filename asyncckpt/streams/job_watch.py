@@ -93,6 +93,8 @@ class JobWatch:
 
     Attributes:
         silent_since: The time of the first poll that failed since the last one that succeeded.
+        has_succeeded: Whether a poll has succeeded.
+        failed_polls: The number of polls that failed.
         is_over: Whether the end of the job has been found.
     """
 
@@ -103,6 +105,8 @@ class JobWatch:
         self.state = state
         self.rhythm = rhythm
         self.silent_since: float | None = None
+        self.has_succeeded = False
+        self.failed_polls = 0
         self.is_over = False
         self._feed = feed
         self._kind = kind

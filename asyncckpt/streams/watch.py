@@ -9,11 +9,12 @@ from asyncckpt.records.checkpoints import FineTuningJobCheckpoint
 from asyncckpt.streams.failures import Failures, JobFailure, OnError
 from asyncckpt.streams.job_watch import JobFeed
 from asyncckpt.streams.resumption import Kind, decode_token, encode_token
+from asyncckpt.streams.roster import Roster, WatchSettings
 from asyncckpt.streams.sources import Jobs, JobSource
 from asyncckpt.streams.stream import Stream
 from asyncckpt.streams.text import safe_text
 from asyncckpt.streams.updates import CheckpointCreated, Update
-from asyncckpt.streams.watching import Roster, Watching, WatchSettings
+from asyncckpt.streams.watching import Watching
 
 if TYPE_CHECKING:
     from asyncckpt.streams.observer import StreamHooks

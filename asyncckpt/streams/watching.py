@@ -17,20 +17,24 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-import attrs
-
-from asyncckpt.errors import APIError, AuthenticationError, NotFoundError, PermissionDeniedError
-from asyncckpt.options import check_number
+from asyncckpt.errors import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from asyncckpt.streams.channels import BoundedQueue
 from asyncckpt.streams.failures import JobFailure, failure_of
 from asyncckpt.streams.follower import TooManyRecordsError
 from asyncckpt.streams.job_watch import JobFeed, JobWatch, Look
-from asyncckpt.streams.resumption import JobState, Kind
+from asyncckpt.streams.resumption import JobState
+from asyncckpt.streams.roster import Roster, WatchSettings
 from asyncckpt.streams.schedule import Rhythm, phase_of
-from asyncckpt.streams.sources import EXHAUSTED, Jobs, JobSource
+from asyncckpt.streams.sources import EXHAUSTED, JobSource
 from asyncckpt.streams.stream import Reader
 from asyncckpt.streams.text import safe_text
 from asyncckpt.streams.updates import Update
@@ -38,13 +42,10 @@ from asyncckpt.streams.updates import Update
 if TYPE_CHECKING:
     from asyncckpt.streams.observer import StreamObserver
 
-__all__ = ["DEFAULT_MAX_SILENCE", "Roster", "WatchSettings", "Watching"]
+__all__ = ["Watching"]
 
 CONCURRENCY: Final = 50
 """How many jobs may poll, or hold updates that the consumer has not taken, at the same time."""
-
-DEFAULT_MAX_SILENCE: Final = 600.0
-"""Seconds."""
 
 _PERMANENT: Final = (
     AuthenticationError,
@@ -53,60 +54,10 @@ _PERMANENT: Final = (
     TooManyRecordsError,
 )
 
+_FINAL_ERRORS: Final = 3
+"""How many errors that no retry can mend end a job that has never been polled with success."""
+
 _log: Final = logging.getLogger("asyncckpt")
-
-
-def _optional_seconds(_: object, field: attrs.Attribute[float], value: float | None) -> None:
-    if value is not None:
-        check_number(field.name, value, "seconds", above=0)
-
-
-@attrs.frozen(kw_only=True)
-class WatchSettings:
-    """The arguments of a watch; see `AsyncJobs.watch`.
-
-    Raises:
-        TypeError: An argument is not a number.
-        ValueError: An argument is not more than 0.
-    """
-
-    interval: float | None = attrs.field(validator=_optional_seconds)
-    timeout: float | None = attrs.field(validator=_optional_seconds)
-    max_silence: float | None = attrs.field(validator=_optional_seconds)
-
-
-class Roster:
-    """The jobs of a watch, and what has been handed out of them.
-
-    The stream and its reader share it. The stream must not refer to the reader, so that a dropped
-    iteration ends.
-
-    Args:
-        kind: The kind of the watch.
-        jobs: The source of the jobs.
-        states: What an earlier watch has handed out.
-
-    Attributes:
-        known: The ids of all jobs taken from the source.
-        watched: The jobs that are polled.
-        is_complete: Whether the source is exhausted.
-    """
-
-    def __init__(self, kind: Kind, jobs: Jobs, states: dict[str, JobState]) -> None:
-        self.kind: Kind = kind
-        self.states = states
-        self.known: set[str] = set()
-        self.watched: dict[str, JobWatch] = {}
-        self.is_complete = False
-        self._jobs = jobs
-
-    def may_have(self, job_id: str) -> bool:
-        """Return whether a job is in the source, or may still come from it."""
-        if job_id in self.known:
-            return True
-        if self.is_complete or not isinstance(self._jobs, Collection):
-            return not self.is_complete
-        return any(job_id in (job, getattr(job, "id", None)) for job in self._jobs)
 
 
 class _Batch:
@@ -336,6 +287,7 @@ class Watching(Reader):
         except APIError as error:
             return self._after_failure(job, error, started)
         job.silent_since = None
+        job.has_succeeded = True
         if look.updates:
             batch = _Batch(job, look.updates)
             self._queue.put_nowait(batch)
@@ -366,7 +318,7 @@ class Watching(Reader):
             job.silent_since = started
         max_silence = self._settings.max_silence
         silence = now - job.silent_since
-        if isinstance(error, _PERMANENT) or getattr(error, "is_final", False):
+        if isinstance(error, _PERMANENT) or self._is_hopeless(job, error):
             self._report(job.job_id, error)
             return None
         if max_silence is not None and silence >= max_silence:
@@ -379,6 +331,12 @@ class Watching(Reader):
         kind, shown = type(error).__name__, safe_text(job.job_id)
         _log.info("%s: polling job %s again in %.1f s", kind, shown, due - now)
         return due
+
+    def _is_hopeless(self, job: JobWatch, error: APIError) -> bool:
+        """Return whether the server could not be reached from the beginning, and never will be."""
+        job.failed_polls += 1
+        is_final = isinstance(error, APIConnectionError) and error.is_final
+        return is_final and not job.has_succeeded and job.failed_polls >= _FINAL_ERRORS
 
     def _report(self, job_id: object, error: Exception) -> None:
         self._queue.put_nowait(failure_of(job_id, error))

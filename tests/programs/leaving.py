@@ -12,25 +12,27 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asyncckpt import AsyncClient, FanIn, FineTuningJobCheckpoint, Pager
+from asyncckpt import AsyncClient, CheckpointWatch, FanIn, FineTuningJobCheckpoint, Pager
 from asyncckpt.testing import Sandbox
 
 from support.leftovers import at_rest, is_not_about_speed, strays
 
 RECORDS = 60
 PAGE = 10
-KINDS = ("list", "many", "ordered")
+KINDS = ("list", "many", "ordered", "watch")
 USUAL: dict[str, float] = {}
 """Seconds that it usually takes to read a stream to its end."""
 KEPT: list[Any] = []
 
-Stream = Pager[FineTuningJobCheckpoint] | FanIn[FineTuningJobCheckpoint]
+Stream = Pager[FineTuningJobCheckpoint] | FanIn[FineTuningJobCheckpoint] | CheckpointWatch
 
 
 def stream_of(client: AsyncClient, sandbox: Sandbox, kind: str) -> Stream:
     checkpoints = client.fine_tuning.jobs.checkpoints
     if kind == "list":
         return checkpoints.list(sandbox.job_ids[0], limit=PAGE, prefetch=2)
+    if kind == "watch":
+        return checkpoints.watch(sandbox.job_ids)
     return checkpoints.list_many(
         sandbox.job_ids, concurrency=3, limit=PAGE, ordered=kind == "ordered"
     )
@@ -148,7 +150,7 @@ async def leave(way: str, times: int) -> None:
                 await read(stream_of(client, sandbox, kind))
                 USUAL[kind] = loop.time() - began
             for number in range(times):
-                kind = KINDS[number % 3]
+                kind = KINDS[number % len(KINDS)]
                 if await leave_once(way, kind, client, sandbox, draw):
                     assert not strays(), f"{way} of {kind}: left {strays()}"
                 await at_rest(sandbox, connections=False, seconds=0.2 if way == "leaking" else 30)

@@ -32,6 +32,10 @@ from support.watched import (
 )
 
 
+def untrusted() -> Exception:
+    return APIConnectionError("untrusted", is_final=True)
+
+
 @in_virtual_time
 async def test_what_exists_comes_first_in_order_of_time_then_what_happens() -> None:
     job = WatchedJob()
@@ -285,11 +289,20 @@ async def test_a_poll_that_succeeds_ends_the_silence() -> None:
 
 
 @in_virtual_time
-async def test_an_error_that_no_retry_can_mend_ends_a_watch() -> None:
-    job = WatchedJob(failing=lambda: APIConnectionError("untrusted", is_final=True))
+async def test_a_server_that_can_never_be_reached_ends_a_watch() -> None:
+    job = WatchedJob(failing=untrusted)
     with pytest.raises(APIConnectionError, match="untrusted"):
         await briefly(watch([job]))
-    assert len(job.polls) == 1
+    assert len(job.polls) == 3
+
+
+@in_virtual_time
+async def test_a_server_that_was_reached_before_may_be_reached_again() -> None:
+    job = WatchedJob()
+    later(5, lambda: setattr(job, "failing", untrusted))
+    later(95, lambda: setattr(job, "failing", lambda: None))
+    later(95, lambda: setattr(job, "status", "succeeded"))
+    assert (await briefly(watch([job])))[-1] == "Finished succeeded"
 
 
 @in_virtual_time

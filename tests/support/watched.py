@@ -22,8 +22,8 @@ from asyncckpt import (
 from asyncckpt.errors import APIStatusError
 from asyncckpt.records.base import HasId
 from asyncckpt.streams.job_watch import Sighting
+from asyncckpt.streams.roster import WatchSettings
 from asyncckpt.streams.watch import CheckpointWatch, Watch
-from asyncckpt.streams.watching import WatchSettings
 
 from support.checkpoints import checkpoint
 from support.pagers import RESPONSE
