@@ -32,6 +32,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|TokenProvider|AccessToken|ClientOptions|SharedOptions|Jobs|IsClosed|OnError|QueryValue|Record|RequestCounts|Records|ResultFormat|Training|_Requested|Mode|Figure|Path|PathLike)",
     ),
+    ("py:.*", r"StreamHooks|TracerProvider|MeterProvider"),
     ("py:.*", r"(asyncckpt\.testing\.shapes\.)?\w+Object"),
     ("py:.*", r"asyncckpt\.errors\._ResponseError|asyncckpt\.streams\.stream\.Stream"),
 ]
