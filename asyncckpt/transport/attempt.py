@@ -37,7 +37,6 @@ __all__ = [
     "redacted",
     "redacted_text",
     "secrets_of",
-    "secrets_of_request",
 ]
 
 CLOSED: Final = "this client is closed, or its aiohttp.ClientSession; create a new AsyncClient"
@@ -149,18 +148,18 @@ def _without_secrets(error: APIError, call: Call, exchange: Exchange) -> APIErro
     error.message = redacted_text(error.message, call, exchange)
     error.args = (error.message,)
     if error.request is not None:
-        error.request = masked_request(error.request, secrets_of_request(call, exchange))
+        error.request = masked_request(error.request, _secrets(call, exchange))
     return _bare(error)
 
 
 def redacted(response: Response, call: Call, exchange: Exchange) -> Response:
     """Return the response with every secret of the call masked, should the server repeat one."""
-    return masked(response, secrets_of_request(call, exchange))
+    return masked(response, _secrets(call, exchange))
 
 
 def redacted_text(text: str, call: Call, exchange: Exchange) -> str:
     """Return the text with every secret of the call masked."""
-    return mask_text(text, secrets_of_request(call, exchange))
+    return mask_text(text, _secrets(call, exchange))
 
 
 def secrets_of(call: Call) -> list[str]:
@@ -168,8 +167,7 @@ def secrets_of(call: Call) -> list[str]:
     return [*call.account.credentials.secrets, *secrets_in(call.options.headers, call.url)]
 
 
-def secrets_of_request(call: Call, exchange: Exchange) -> list[str]:
-    """Return the secrets of a request of a call, also those that the session adds."""
+def _secrets(call: Call, exchange: Exchange) -> list[str]:
     return [
         *secrets_of(call),
         *secrets_in(exchange.session_headers_for(call.url), ""),

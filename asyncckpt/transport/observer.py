@@ -31,9 +31,9 @@ from asyncckpt.options import Timeout
 from asyncckpt.protocol.failures import BodyTooLongError, printable
 from asyncckpt.protocol.hints import RateLimitHints
 from asyncckpt.protocol.retries import History, Retry
-from asyncckpt.protocol.secrets import mask_text
+from asyncckpt.protocol.secrets import mask_text, masked_url, secrets_in
 from asyncckpt.protocol.templates import path_template
-from asyncckpt.transport.attempt import Call, failure_of, secrets_of, secrets_of_request
+from asyncckpt.transport.attempt import Call, failure_of, secrets_of
 
 if TYPE_CHECKING:
     from asyncckpt.transport.exchange import Exchange
@@ -77,8 +77,11 @@ class CallObserver:
         self.waited = 0.0
         self._started = monotonic()
         self._sent = 0
-        # The id of a job may come from the server, which may send anything.
-        template, job_id = path_template(mask_text(call.url, secrets_of(call)))
+        self._keys = call.account.credentials.secrets
+        self._secrets = secrets_of(call)
+        # The id of a job and the cursor may come from the server, which may send anything.
+        self._url = masked_url(call.url, self._secrets)
+        template, job_id = path_template(self._url)
         self._facts = _OfCall(
             call_id=next(_call_ids),
             stream_id=current_stream.get(),
@@ -145,11 +148,11 @@ class CallObserver:
 
     def begin_request(self, url: str, exchange: Exchange) -> _RequestObserver:
         """Report that a request is about to be sent, and return what reports its end."""
-        secrets = secrets_of_request(self._call, exchange)
+        shown, secrets = self._shown(url, exchange)
         facts = _OfRequest(
             **self._facts,
             method="GET",
-            url=mask_text(Request("GET", url).url, secrets),
+            url=shown,
             attempt=self.attempts,
             resend_count=self._sent,
             waited=self.waited,
@@ -157,6 +160,19 @@ class CallObserver:
         self._sent += 1
         self._hooks.emit(RequestStarted(**facts))
         return _RequestObserver(self._hooks, facts, self._call, exchange, secrets)
+
+    def _shown(self, url: str, exchange: Exchange) -> tuple[str, list[str]]:
+        """Return the URL of a request as it may be shown, and the secrets of the request."""
+        of_session = [*secrets_in(exchange.session_headers_for(url), ""), *exchange.secrets]
+        keys = self._call.account.credentials.secrets
+        if keys != self._keys or of_session:
+            self._keys = keys
+            self._secrets = [*secrets_of(self._call), *of_session]
+            self._url = masked_url(self._call.url, self._secrets)
+        if url == self._call.url:
+            return self._url, self._secrets
+        # A redirect leads to a URL that the server has built.
+        return mask_text(Request("GET", url).url, self._secrets), self._secrets
 
 
 class _RequestObserver:

@@ -3,7 +3,7 @@ import html
 import json
 import string
 from collections.abc import Callable
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import attrs
 import pytest
@@ -15,6 +15,7 @@ from asyncckpt import (
     Request,
     Response,
 )
+from asyncckpt.protocol.request import encode_query, with_after
 from asyncckpt.protocol.secrets import (
     KEPT_OF_A_BODY,
     KEPT_OF_HEADERS,
@@ -23,6 +24,7 @@ from asyncckpt.protocol.secrets import (
     mask_text,
     masked,
     masked_request,
+    masked_url,
     secrets_in,
 )
 
@@ -286,3 +288,26 @@ class TestSecretsIn:
     @pytest.mark.parametrize("value", ["Basic", "Basic !", "basic ÿ", "Bearer YTpi"])
     def test_what_are_no_basic_credentials(self, value: str) -> None:
         assert "a:b" not in secrets_in({"Authorization": value}, "")
+
+
+@given(
+    cursor=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), other=st.text("ab&=%\n")
+)
+def test_a_url_of_the_client_is_shown_as_requests_show_it(cursor: str, other: str) -> None:
+    url = with_after(f"https://h/v1/jobs{encode_query({'limit': 5, 'code': other})}", cursor)
+    assert masked_url(url, ["sk-planted-1"]) == Request("GET", url).url
+
+
+@given(before=st.text("a%&\n\\u0", max_size=4), after=st.text("a%&\n", max_size=4))
+def test_a_url_of_the_client_shows_no_secret(before: str, after: str) -> None:
+    key = "sk-planted/9f8e+7d=&?"
+    cursor = f"{before}{key}{after}"
+    url = with_after("https://h/v1/jobs/ftjob-1/checkpoints?code=12345678", cursor)
+    shown = masked_url(url, [key])
+    assert parse_qs(urlsplit(shown).query)["code"] == ["***"]
+    assert key not in unquote(unquote(shown))
+    assert "***" in parse_qs(urlsplit(shown).query)["after"][0]
+
+
+def test_the_path_of_a_url_is_masked() -> None:
+    assert masked_url("https://h/v1/jobs/sk-planted-1", ["sk-planted-1"]) == "https://h/v1/jobs/***"
