@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
@@ -109,6 +110,7 @@ class Fetching:
         self._began = time.monotonic()
         self._tasks: dict[str, _Task] = {}
         self._listed: set[str] = set()
+        self._planned_files: set[str] = set()
         self._lost = 0
         self._records = 0
         self._bytes = 0
@@ -156,8 +158,10 @@ class Fetching:
         files = tuple(
             file_id
             for file_id in dict.fromkeys(job.result_files if self._plan.files else ())
-            if file_id not in saved or (saved[file_id].path is None and not settled)
+            if file_id not in self._planned_files
+            and (file_id not in saved or (saved[file_id].path is None and not settled))
         )
+        self._planned_files.update(files)
         return _Task(job.id, self._missing_parts(stored), files, settled)
 
     def _add_unlisted(self) -> None:
@@ -223,21 +227,29 @@ class Fetching:
             self.report("fetching")
 
     async def _failure_of(self, task: _Task) -> APIError | None:
-        """Fetch a job; return why that is not possible."""
-        try:
-            for part in task.parts:
-                await self._fetch_part(task, part)
-            for file_id in task.files:
-                await self._fetch_file(task, file_id)
-        except AuthenticationError:
-            # The server would reject the other requests too.
-            raise
-        except APIError as error:
-            if isinstance(error, NotFoundError) and not task.is_listed and not task.files:
-                return None
-            error.fine_tuning_job_id = task.job_id
-            return error.with_traceback(None)
-        return None
+        """Fetch all that can be fetched of a job; return why something cannot be, if so."""
+        steps = [
+            *(functools.partial(self._fetch_part, task, part) for part in task.parts),
+            *(functools.partial(self._fetch_file, task, file_id) for file_id in task.files),
+        ]
+        failure: APIError | None = None
+        for step in steps:
+            try:
+                await step()
+            except AuthenticationError:
+                # The server would reject the other requests too.
+                raise
+            except APIError as error:
+                failure = failure or error.with_traceback(None)
+                if isinstance(error, APIConnectionError):
+                    # The other requests would wait as long for nothing.
+                    break
+        if failure is None:
+            return None
+        if isinstance(failure, NotFoundError) and not task.is_listed and not task.files:
+            return None
+        failure.fine_tuning_job_id = task.job_id
+        return failure
 
     def _check_connection(self, failure: APIError | None) -> None:
         self._lost = self._lost + 1 if isinstance(failure, APIConnectionError) else 0

@@ -329,6 +329,28 @@ async def test_a_failed_job_is_reported_and_fetched_first_by_the_next_run(
     assert {name: one[name] for name in two} == two
 
 
+async def test_what_can_be_fetched_of_a_failed_job_is_saved(ended: Sandbox, tmp_path: Path) -> None:
+    job = next(job for job in ended.jobs if job["result_files"])
+    async with impatient(ended) as client:
+        ended.inject(faults.Status(500), job=job["id"], path="/checkpoints")
+        (failure,) = (await archive(client, tmp_path)).failures
+        assert failure.fine_tuning_job_id == job["id"]
+        requested = len(paths(ended))
+        await archive(client, tmp_path)
+    assert paths(ended)[requested:] == [f"fine_tuning/jobs/{job['id']}/checkpoints"]
+
+
+async def test_a_result_file_of_two_jobs_is_fetched_once(ended: Sandbox, tmp_path: Path) -> None:
+    shared = next(file for job in ended.jobs for file in job["result_files"])
+    async with ended.client() as client:
+        ended.inject(faults.SetField("data.*.result_files", [shared]))
+        await archive(client, tmp_path)
+    assert paths(ended).count(f"files/{shared}/content") == 1
+    assert [name for name in contents(tmp_path) if name.startswith("files/")] == [
+        f"files/{shared}.csv"
+    ]
+
+
 async def test_a_failed_job_that_disappears_is_no_failure(ended: Sandbox, tmp_path: Path) -> None:
     gone = ended.job_ids[0]
     async with impatient(ended) as client:
