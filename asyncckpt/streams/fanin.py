@@ -67,7 +67,9 @@ class Progress:
 
 
 class FanIn(Stream, Generic[RecordT]):
-    """The checkpoints of many jobs as one stream; the result of `AsyncCheckpoints.list_many`.
+    """The checkpoints of many jobs as one stream.
+
+    `AsyncCheckpoints.list_many` and `AsyncCheckpoints.latest` return it.
 
     ::
 
