@@ -65,4 +65,5 @@ class LiveLines:
         # A line that is longer than the window is now takes several rows.
         columns = max(1, self._columns())
         rows = sum(max(1, -(-line.columns // columns)) for line in self._drawn)
-        return f"\x1b[{rows}A\x1b[J" if rows else ""
+        # The terminal may have echoed ^C, so the cursor need not be in the first column.
+        return f"\r\x1b[{rows}A\x1b[J" if rows else ""

@@ -69,3 +69,12 @@ def test_lines_that_a_narrower_window_wraps_are_removed_completely() -> None:
     window.columns = 10
     live.draw(lines("z"))
     assert window.lines == ["titles", "z", ""]
+
+
+def test_what_the_terminal_echoes_below_is_removed() -> None:
+    window = Window()
+    live = window.live()
+    live.draw(lines("a"), above=lines("titles"))
+    window.out.write("^C")
+    live.draw((), above=lines("b"))
+    assert window.lines == ["titles", "b", ""]

@@ -117,11 +117,12 @@ class Screen:
     columns: int
     rows: list[str] = attrs.field(factory=lambda: [""])
     row: int = 0
+    column: int = 0
 
     @classmethod
     def of(cls, text: str, columns: int) -> "Screen":
         screen = cls(columns)
-        for part in re.findall(r"\x1b\[\d*[AJ]|\n|\r|[^\x1b\n\r]+", _STYLE.sub("", text)):
+        for part in re.findall(r"\x1b\[\d*[AJ]|\n|\r|[^\x1b\n\r]", _STYLE.sub("", text)):
             screen._write(part)
         return screen
 
@@ -131,17 +132,18 @@ class Screen:
 
     def _write(self, part: str) -> None:
         if part == "\n":
-            self.row += 1
+            self.row, self.column = self.row + 1, 0
             self.rows += [""] * (self.row + 1 - len(self.rows))
-        elif part.endswith("A") and part.startswith("\x1b"):
+        elif part == "\r":
+            self.column = 0
+        elif part.endswith("A") and len(part) > 1:
             self.row -= int(part[2:-1])
             assert self.row >= 0, "above the first line"
-        elif part.startswith("\x1b"):
-            self.rows[self.row :] = [""]
-        elif part != "\r":
-            while len(self.rows[self.row] + part) > self.columns:
-                room = self.columns - len(self.rows[self.row])
-                self.rows[self.row] += part[:room]
-                part = part[room:]
+        elif part.endswith("J") and len(part) > 1:
+            self.rows[self.row :] = [self.rows[self.row][: self.column]]
+        else:
+            if self.column == self.columns:
                 self._write("\n")
-            self.rows[self.row] += part
+            row = self.rows[self.row].ljust(self.column)
+            self.rows[self.row] = row[: self.column] + part + row[self.column + 1 :]
+            self.column += 1
