@@ -101,23 +101,6 @@ async def test_a_response_of_another_job_is_not_used(
     assert rule.hits == 1
 
 
-@pytest.mark.parametrize("name", ["openai-poll-after-ms", "Retry-After", "X-Poll-Interval"])
-async def test_the_server_says_when_to_poll_again(name: str) -> None:
-    async with Sandbox(jobs=1, statuses=["running"]) as sandbox, sandbox.client() as client:
-        value = "100" if name.endswith("ms") else "0.1"
-        sandbox.inject(faults.Header(name, value), times=None)
-        job = sandbox.job_ids[0]
-        async for update in client.fine_tuning.jobs.watch(job):
-            if isinstance(update, CaughtUp):
-                # The adaptive interval is at least 2 s.
-                polled = [one.at for one in sandbox.requests if one.path.endswith(job)]
-                while len(polled) < 3:
-                    await asyncio.sleep(0.01)
-                    polled = [one.at for one in sandbox.requests if one.path.endswith(job)]
-                break
-        assert 0.1 <= polled[2] - polled[1] < 1.9
-
-
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [

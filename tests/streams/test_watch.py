@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -171,6 +173,28 @@ async def test_a_quiet_job_costs_three_small_requests_a_poll() -> None:
     assert len(job.polls) == 11
     for served in (job.checkpoints, job.events):
         assert [is_small for _, is_small in served.asked] == [False] * 3 + [True] * 10
+
+
+@in_virtual_time
+async def test_the_server_says_when_to_poll_again() -> None:
+    job = WatchedJob(hint=100.0)
+    with contextlib.suppress(TimeoutError):
+        await briefly(watch([job], interval=None, timeout=1000))
+    waits = [second - first for first, second in itertools.pairwise(job.polls)]
+    assert len(waits) == 9
+    assert all(100 <= wait <= 105 for wait in waits)
+
+
+@in_virtual_time
+async def test_the_end_of_a_job_is_expected_at_the_estimated_time() -> None:
+    job = WatchedJob(estimated_finish=int(time.time()) + 100_000)
+    with contextlib.suppress(TimeoutError):
+        await briefly(watch([job], interval=None, timeout=1000))
+    far = len(job.polls)
+    job.estimated_finish = int(time.time()) + 10
+    with contextlib.suppress(TimeoutError):
+        await briefly(watch([job], interval=None, timeout=1000))
+    assert len(job.polls) - far > 5 * far
 
 
 @in_virtual_time
