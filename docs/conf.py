@@ -30,7 +30,7 @@ nitpick_ignore_regex = [
     # Type variables, and types that only stand in signatures.
     (
         "py:.*",
-        r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|TokenProvider|AccessToken|ClientOptions|SharedOptions|Jobs|IsClosed|OnError|QueryValue|Record|OnExpiredCursor|Profile|ProfileName|RequestCounts|StreamHooks|_T|Records|ResultFormat|Training|_Requested|Mode|Figure|Path|PathLike)",
+        r"(.*\.)?(RecordT|Endpoint|Fetch|HasId|APIKeySource|TokenProvider|AccessToken|ClientOptions|SharedOptions|Jobs|IsClosed|OnError|QueryValue|Record|OnExpiredCursor|Profile|ProfileName|RequestCounts|StreamHooks|MeterProvider|TracerProvider|_T|Records|ResultFormat|Training|_Requested|Mode|Figure|Path|PathLike)",
     ),
     ("py:.*", r"StreamHooks|TracerProvider|MeterProvider"),
     ("py:.*", r"(asyncckpt\.testing\.shapes\.)?\w+Object"),
