@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import selectors
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,6 +17,8 @@ from asyncckpt.testing.stats import Stats
 RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _SHUTDOWN_SECONDS = 2.0
+# In the first one asyncio creates the transport, in the second one it calls `connection_made`.
+_TURNS_TO_ACCEPT = 2
 
 
 class Connections(web.Server):
@@ -23,11 +27,16 @@ class Connections(web.Server):
     def __init__(self, handler: RequestHandler, stats: Stats) -> None:
         super().__init__(handler, handler_cancellation=True, access_log=None)
         self._stats = stats
+        self._open = dict[web.RequestHandler, asyncio.Transport]()
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
         self._is_aborting = False
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Count a new connection."""
         super().connection_made(handler, transport)
+        self._open[handler] = transport
+        self._all_closed.clear()
         self._stats.connections += 1
         self._stats.connections_open += 1
         if self._is_aborting:
@@ -40,14 +49,46 @@ class Connections(web.Server):
         """Count a closed connection."""
         super().connection_lost(handler, exc)
         self._stats.connections_open -= 1
+        del self._open[handler]
+        if not self._open:
+            self._all_closed.set()
+
+    def has_unread(self, listener: asyncio.Server) -> bool:
+        """Whether clients have connected, sent or closed something unknown to the server yet."""
+        reading = filter(_is_reading, self._open.values())
+        sockets = [transport.get_extra_info("socket") for transport in reading]
+        with selectors.DefaultSelector() as selector:
+            for sock in [*listener.sockets, *sockets]:
+                selector.register(sock, selectors.EVENT_READ)
+            return bool(selector.select(0))
 
     async def abort(self) -> None:
-        """Close all connections immediately, and wait until their tasks have ended."""
+        """Close all connections immediately, and wait until they and their tasks have ended."""
         self._is_aborting = True
-        for connection in self.connections:
-            if connection.transport is not None:
-                connection.transport.abort()
+        for transport in self._open.values():
+            transport.abort()
         await self.shutdown(_SHUTDOWN_SECONDS)
+        await self._all_closed.wait()
+
+
+def _is_reading(transport: asyncio.Transport) -> bool:
+    return transport.is_reading() and not transport.is_closing()
+
+
+async def close_listener(listener: asyncio.Server) -> None:
+    """Stop listening, once the connections that asyncio has just accepted belong to the server.
+
+    asyncio accepts a connection in several turns of the event loop. If the listener is closed in
+    between, asyncio loses the connection without closing it.
+    """
+    loop = asyncio.get_running_loop()
+    for sock in listener.sockets:
+        # The event loop of Windows has no readers.
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_reader(sock.fileno())
+    for _ in range(_TURNS_TO_ACCEPT):
+        await asyncio.sleep(0)
+    listener.close()
 
 
 class AlreadySent(web.StreamResponse):

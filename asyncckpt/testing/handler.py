@@ -64,16 +64,29 @@ class Handler:
         self._used: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
+        self._waiting: dict[asyncio.Future[None], int] = {}
 
     def begin(self) -> None:
         """Prepare to handle requests on the running event loop."""
         self._began = asyncio.get_running_loop().time()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
+        self._waiting.clear()
 
     async def idle(self) -> None:
         """Wait until no request is in progress."""
         await self._is_idle.wait()
+
+    async def busy(self, requests: int) -> None:
+        """Wait until this many requests are in progress."""
+        if self.stats.in_flight >= requests:
+            return
+        reached = asyncio.get_running_loop().create_future()
+        self._waiting[reached] = requests
+        try:
+            await reached
+        finally:
+            self._waiting.pop(reached, None)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Record a request, and send its response."""
@@ -86,6 +99,9 @@ class Handler:
         stats.in_flight += 1
         stats.max_in_flight = max(stats.max_in_flight, stats.in_flight)
         self._is_idle.clear()
+        for reached, requests in self._waiting.items():
+            if stats.in_flight >= requests and not reached.done():
+                reached.set_result(None)
         try:
             return await self._send(request, self._respond(request, recorded, verdict))
         except ConnectionError:

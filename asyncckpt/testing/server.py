@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Self, Unpack, cast, get_args
 
 from asyncckpt.options import check_count
 from asyncckpt.testing.api import Api
 from asyncckpt.testing.clocks import Clock
-from asyncckpt.testing.connections import Connections
+from asyncckpt.testing.connections import Connections, close_listener
 from asyncckpt.testing.faults import Fault
 from asyncckpt.testing.handler import Handler
 from asyncckpt.testing.limiters import Hints, Limiter, TokenBucket
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from asyncckpt.configuration import SharedOptions
     from asyncckpt.testing.options import ClientOptions
 
+# From a new connection to its request, asyncio and aiohttp need half as many turns of the loop.
+_QUIET_TURNS = 10
+
 
 class Sandbox(SandboxJobs):
     """A real HTTP server of the fine-tuning API inside the process, with generated data.
@@ -44,10 +48,10 @@ class Sandbox(SandboxJobs):
             `add_checkpoint`.
         seed: The seed of data, latency and probabilities.
         latency: Seconds before each response, or a tuple of the lowest and the highest number.
-        rate_limit: Requests per second; more are rejected with 429. None for no limit. `limit` sets
-            other limiters.
+        rate_limit: Requests per second, or one of `asyncckpt.testing.limiters`; more requests are
+            rejected with 429. None for no limit. `limit` also sets the headers.
         burst: Requests that are accepted at once after a pause; default: 10 % of `rate_limit`, and
-            at least 1. Only with `rate_limit`.
+            at least 1. Only with a `rate_limit` in requests per second.
         api_key: The valid API key; other keys get a 401. It can be changed at any time.
         statuses: The statuses of the jobs, newest first, repeated as needed; default: all statuses
             that have checkpoints, `succeeded` and `running` first. Jobs that are `queued` or
@@ -65,9 +69,10 @@ class Sandbox(SandboxJobs):
         port: The port to listen on; 0 selects a free one.
 
     Raises:
-        TypeError: `jobs`, `checkpoints`, `live` or `burst` is not an integer.
+        TypeError: `jobs`, `checkpoints`, `live` or `burst` is not an integer, or `rate_limit` is
+            neither a number nor a limiter.
         ValueError: A number is out of its range, a status, a format or a profile is unknown, or
-            there is a `burst` without a `rate_limit`.
+            there is a `burst` without a `rate_limit` in requests per second.
     """
 
     def __init__(
@@ -77,7 +82,7 @@ class Sandbox(SandboxJobs):
         checkpoints: int = 30,
         seed: int = 0,
         latency: float | tuple[float, float] = 0.0,
-        rate_limit: float | None = None,
+        rate_limit: float | Limiter | None = None,
         burst: int | None = None,
         api_key: str = "sk-sandbox",
         statuses: Sequence[Status] | None = None,
@@ -152,7 +157,7 @@ class Sandbox(SandboxJobs):
         if listener is None or connections is None:
             return
         self._listener = self._connections = None
-        listener.close()
+        await close_listener(listener)
         await connections.abort()
         await listener.wait_closed()
 
@@ -172,17 +177,47 @@ class Sandbox(SandboxJobs):
             self._thread.stop()
 
     async def idle(self) -> None:
-        """Wait until no request is in progress.
+        """Wait until no request is in progress, and no request or close is on its way.
 
-        A request that has not reached the server yet does not count. This can be called in any
-        event loop.
+        Use it after something has ended or cancelled requests, before looking at `stats`. What a
+        client has sent counts, even if the server has not read it yet. What a client will send
+        later does not: a retry after its backoff, the next poll of a watch. This can be called in
+        any event loop.
         """
+        await self._in_own_loop(self._idle)
+
+    async def busy(self, requests: int = 1) -> None:
+        """Wait until requests are in progress.
+
+        Use it with a fault or a latency that keeps requests in progress, before cancelling them.
+        This can be called in any event loop.
+
+        Args:
+            requests: How many requests must be in progress at the same time.
+
+        Raises:
+            TypeError: `requests` is not an integer.
+            ValueError: `requests` is less than 1.
+        """
+        check_count("requests", requests, least=1)
+        await self._in_own_loop(functools.partial(self._handler.busy, requests))
+
+    async def _idle(self) -> None:
+        quiet = 0
+        while quiet < _QUIET_TURNS:
+            await self._handler.idle()
+            connections, listener = self._connections, self._listener
+            if connections is None or listener is None:
+                return
+            quiet = 0 if connections.has_unread(listener) else quiet + 1
+            await asyncio.sleep(0)
+
+    async def _in_own_loop(self, wait: Callable[[], Coroutine[object, object, None]]) -> None:
         loop = self._loop
         if loop is None or loop.is_closed() or loop is asyncio.get_running_loop():
-            await self._handler.idle()
+            await wait()
         else:
-            waiting = asyncio.run_coroutine_threadsafe(self._handler.idle(), loop)
-            await asyncio.wrap_future(waiting)
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(wait(), loop))
 
     # Observation.
 
@@ -317,11 +352,16 @@ class Sandbox(SandboxJobs):
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
 
-def _rate_limiter(rate: float | None, burst: int | None) -> TokenBucket | None:
-    if rate is None:
+def _rate_limiter(rate: float | Limiter | None, burst: int | None) -> Limiter | None:
+    if not isinstance(rate, int | float):
         if burst is not None:
-            raise ValueError("burst needs a rate_limit")
-        return None
+            raise ValueError("burst needs a rate_limit in requests per second")
+        if rate is not None and (isinstance(rate, type) or not hasattr(rate, "acquire")):
+            raise TypeError(
+                "rate_limit must be requests per second, or a limiter such as "
+                f"asyncckpt.testing.limiters.FixedWindow(limit=5), not {rate!r}"
+            )
+        return rate
     if burst is None:
         return TokenBucket(rate=rate, burst=max(1, round(rate / 10)))
     check_count("burst", burst, least=1)

@@ -59,6 +59,18 @@ async def test_idle_can_be_awaited_on_another_loop() -> None:
         assert box.stats.in_flight == 0
 
 
+async def test_busy_can_be_awaited_on_another_loop() -> None:
+    asyncio.get_running_loop().set_debug(True)
+    with Sandbox(jobs=1) as box:
+        box.inject(faults.Hang())
+        busy = asyncio.create_task(box.busy())
+        await asyncio.sleep(0)
+        assert not busy.done()
+        with start_request(box):
+            async with asyncio.timeout(30):
+                await busy
+
+
 def start_request(box: Sandbox) -> socket.socket:
     """Send a request, and return its connection once the request is in progress."""
     connection = socket.create_connection(("127.0.0.1", port_of(box)))
