@@ -339,6 +339,19 @@ async def test_a_broken_download_is_one_call(
     assert len({event.call_id for event in downloads}) == 1
 
 
+async def test_a_download_that_stays_broken_is_a_failed_call(
+    sandbox: Sandbox, leaks: None, events: Recorder
+) -> None:
+    sandbox.inject(faults.CutBody(), path="/files/", times=None)
+    async with sandbox.client(max_retries=1, hooks=events) as client:
+        with pytest.raises(APIConnectionError) as caught:
+            await client.fine_tuning.jobs.step_metrics(sandbox.job_ids[0])
+    failed = events.one(hooks.CallFailed)
+    assert (failed.error, failed.attempts) == (caught.value, 2)
+    assert events.one(hooks.StreamEnded).error is caught.value
+    check_rules(events)
+
+
 # Waiting.
 
 
@@ -531,7 +544,7 @@ def test_an_exception_of_a_hook_is_logged_without_what_the_package_was_handling(
         try:
             raise KeyError("its own")
         except KeyError:
-            raise FailedError("of the hook") from None
+            raise FailedError("of the hook")  # noqa: B904
 
     event = hooks.PaceChanged(before=None, after=1.0)
     try:
@@ -540,6 +553,7 @@ def test_an_exception_of_a_hook_is_logged_without_what_the_package_was_handling(
         Hooks([fail]).emit(event)
     text = caplog.text
     assert "of the hook" in text
+    assert "its own" in text
     assert KEY not in text
 
 

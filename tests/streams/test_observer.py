@@ -14,6 +14,7 @@ from asyncckpt.streams.stream import Reader
 from support import clock
 from support.events import Recorder, check_rules
 from support.pagers import RESPONSE, FailedError, Item, Server
+from support.turns import turns
 
 CLOCKS = ("asyncckpt.streams.observer.monotonic",)
 
@@ -76,6 +77,20 @@ async def test_an_exception_of_the_consumer_is_no_failure_of_the_stream() -> Non
 
     with pytest.raises(FailedError):
         await consume()
+    ended = events.one(hooks.StreamEnded)
+    assert (ended.outcome, ended.error) == ("closed", None)
+
+
+async def test_an_iteration_that_ends_while_it_is_being_closed_is_closed() -> None:
+    events = Recorder()
+    pager = Server([2, 2], holding="1", resisting=20).pager(hooks=told(events))
+    pages = pager.pages()
+    await anext(pages)
+    waiting = asyncio.ensure_future(anext(pages))
+    await turns(5)
+    await pager.aclose()
+    with pytest.raises(RuntimeError, match="closed before the end"):
+        await waiting
     ended = events.one(hooks.StreamEnded)
     assert (ended.outcome, ended.error) == ("closed", None)
 
