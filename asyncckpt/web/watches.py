@@ -249,20 +249,21 @@ class SharedWatches:
                 from closing the connection. None for no comments.
 
         Returns:
-            The messages, in the order of the updates of a `Watch`. Close it.
+            The messages, in the order of the updates of a `Watch`. Close it. After `aclose` it has
+            no messages.
 
         Raises:
             APIError: The job cannot be followed.
-            RuntimeError: This is closed.
             TypeError: An argument has the wrong type.
             ValueError: `heartbeat` is not more than 0.
         """
         if heartbeat is not None:
             check_number("heartbeat", heartbeat, "seconds", above=0)
-        if self._is_closed:
-            raise RuntimeError("these watches are closed: create another SharedWatches")
         shared = self._shared.get(fine_tuning_job_id)
-        if shared is None or shared.failure is not None:
+        if self._is_closed:
+            # Requests still arrive while an app stops.
+            shared = _Shared(fine_tuning_job_id, is_over=True)
+        elif shared is None or shared.failure is not None:
             shared = self._start(fine_tuning_job_id)
         shared.readers += 1
         reader = EventReader(shared, last_event_id, heartbeat, lambda: self._leave(shared))

@@ -92,6 +92,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except (APIError, NoCheckpointError) as error:
         return web.json_response(text=error_json(error), status=status_of(error))
+    except ConnectionResetError:
+        # The reader has left while something was being sent.
+        return web.Response(status=499)
 
 
 async def services(app: web.Application) -> AsyncIterator[None]:
