@@ -313,3 +313,12 @@ def test_the_curve_of_a_job_whose_checkpoints_have_no_steps() -> None:
     assert (said.curve_best_step, said.nearest_step) == (222, None)
     assert said.best_step_has_checkpoint is None
     assert str(said).endswith("step 222 (0.3); the steps of the checkpoints are not known.")
+
+
+def test_the_curve_is_compared_in_the_direction_of_the_ranking() -> None:
+    selection = Selection(1, "valid_loss", "max")
+    selection.add(checkpoint(step=1, valid_loss=0.5))
+    steps = [StepMetrics(step, valid_loss=loss) for step, loss in ((1, 0.5), (2, 0.9), (3, 0.1))]
+    said = selection.result()[0].explain(steps)
+    assert (said.curve_best_step, said.curve_best) == (2, 0.9)
+    assert "valid_loss is highest at step 2 (0.9)" in str(said)
