@@ -19,7 +19,7 @@ from asyncckpt.errors import (
 )
 from asyncckpt.export.index import PARTS, PartName, StoredJob
 from asyncckpt.export.progress import ArchiveProgress, Estimate, Phase
-from asyncckpt.export.raw import raw_records
+from asyncckpt.export.raw import raw_records, with_job_id
 from asyncckpt.export.store import PartialFile, Store
 from asyncckpt.records.result_files import is_encoded
 from asyncckpt.streams.failures import JobFailure
@@ -265,6 +265,8 @@ class Fetching:
         async with aclosing(self._pages(task.job_id, part)) as pages:
             async for page in pages:
                 lines = raw_records(page)
+                if part == "events":
+                    lines = [with_job_id(task.job_id, line) for line in lines]
                 self._store.note_records(task.job_id, part, attempt, lines)
                 self._records += len(lines)
         self._store.note_complete(task.job_id, part, settled=task.is_settled)

@@ -14,7 +14,7 @@ import msgspec
 from asyncckpt.messages import Response
 from asyncckpt.records.base import HasId
 
-__all__ = ["raw_records"]
+__all__ = ["raw_records", "with_job_id"]
 
 
 class _Page(Protocol):
@@ -35,6 +35,11 @@ class _HasId(msgspec.Struct):
     id: object = None
 
 
+class _HasJobId(msgspec.Struct):
+    fine_tuning_job_id: object = msgspec.UNSET
+
+
+_decode_job_id: Final = msgspec.json.Decoder(_HasJobId).decode
 _decode_body: Final = msgspec.json.Decoder(_Body | list[msgspec.Raw]).decode
 _decode_id: Final = msgspec.json.Decoder(_HasId).decode
 
@@ -58,6 +63,20 @@ def raw_records(page: _Page) -> list[bytes]:
     # Records that the page before had too are not in `data`.
     by_id = {_decode_id(record).id: record for record in raw}
     return [by_id.get(record.id) or _encoded(record) for record in page.data]
+
+
+def with_job_id(job_id: str, event: bytes) -> bytes:
+    """Return an event with the id of its job as the first field, unless the server sent it.
+
+    The API leaves it out, so that the events of many jobs would not say whose they are.
+
+    Args:
+        job_id: The id of the job.
+        event: The event as JSON.
+    """
+    if _decode_job_id(event).fine_tuning_job_id is not msgspec.UNSET:
+        return event
+    return b'{"fine_tuning_job_id":%b,%b' % (msgspec.json.encode(job_id), event.lstrip()[1:])
 
 
 def _encoded(record: HasId) -> bytes:

@@ -18,7 +18,7 @@ from asyncckpt.export.manifest import DescribedFile, described
 from asyncckpt.records.base import Record
 from asyncckpt.records.checkpoints import FineTuningJobCheckpoint
 from asyncckpt.records.codec import Decoder
-from asyncckpt.records.events import FineTuningJobEvent
+from asyncckpt.records.events import JobEvent
 from asyncckpt.records.jobs import FineTuningJob
 
 __all__ = ["has_parquet", "write_tables"]
@@ -28,7 +28,7 @@ _log: Final = logging.getLogger("asyncckpt")
 _CLASSES: Final[tuple[type[Record], ...]] = (
     FineTuningJob,
     FineTuningJobCheckpoint,
-    FineTuningJobEvent,
+    JobEvent,
 )
 
 

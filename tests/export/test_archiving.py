@@ -60,7 +60,11 @@ async def test_everything_is_saved_as_the_server_sends_it(
         checkpoint for job in jobs for checkpoint in reversed(sandbox.checkpoints_of(job["id"]))
     ]
     events = records(tmp_path / "events.jsonl")
-    assert events == [event for job in jobs for event in reversed(sandbox.events_of(job["id"]))]
+    assert events == [
+        {"fine_tuning_job_id": job["id"], **event}
+        for job in jobs
+        for event in reversed(sandbox.events_of(job["id"]))
+    ]
     files = records(tmp_path / "files.jsonl")
     assert {file["id"] for file in files} == {file for job in jobs for file in job["result_files"]}
     for file in files:
@@ -544,7 +548,8 @@ async def test_parquet_has_the_same_records(
     for name in ("jobs", "checkpoints", "events"):
         table = parquet.read_table(tmp_path / f"{name}.parquet")
         saved = records(tmp_path / f"{name}.jsonl")
-        assert table["id"].to_pylist() == [record["id"] for record in saved]
+        for column in ("id", *["fine_tuning_job_id"] * (name != "jobs")):
+            assert table[column].to_pylist() == [record[column] for record in saved]
         assert manifest["files"][f"{name}.parquet"]["records"] == len(saved)
     before = contents(tmp_path)
     await export.archive(client, tmp_path)

@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from asyncckpt import Request, Response
-from asyncckpt.export.raw import raw_records
+from asyncckpt.export.raw import raw_records, with_job_id
 
 
 @attrs.frozen
@@ -48,3 +48,16 @@ def test_records_that_the_page_before_had_are_left_out() -> None:
     body = '{"data": [{"id":"a","n":1}, {"id":"b","n":2}, {"id":"c","n":3}]}'
     assert raw_records(page_of(body, "b", "c")) == [b'{"id":"b","n":2}', b'{"id":"c","n":3}']
     assert raw_records(page_of(body)) == []
+
+
+def test_an_event_gets_the_id_of_its_job() -> None:
+    assert with_job_id('a"b', b' {"id":"e", "n":1e5}') == (
+        b'{"fine_tuning_job_id":"a\\"b","id":"e", "n":1e5}'
+    )
+
+
+@pytest.mark.parametrize(
+    "event", [b'{"id":"e","fine_tuning_job_id":"a"}', b'{"fine_tuning_job_id":null}']
+)
+def test_an_event_with_the_id_of_its_job_stays_as_it_is(event: bytes) -> None:
+    assert with_job_id("b", event) == event
