@@ -152,7 +152,7 @@ def test_a_file_that_has_no_token_is_wrong_usage(served: Sandbox, run: Run, tmp_
 def test_an_update_that_could_not_be_written_comes_again(
     served: Sandbox, run: Run, tmp_path: Path
 ) -> None:
-    job = served.add_job(status="succeeded", checkpoints=300)
+    job = served.add_job(status="succeeded", checkpoints=30)
     path = tmp_path / "watch.json"
     arguments = ["watch", job, *FAST, "--resume", str(path)]
     with start(*arguments) as process:
