@@ -51,4 +51,5 @@ async def test_what_the_client_does_can_be_scraped() -> None:
             assert samples["asyncckpt_retries_total", ("backoff",)] == 2
             assert samples["asyncckpt_failures_total", ("PermissionDeniedError",)] == 1
             assert sandbox.api_key not in repr(samples)
-            assert await app.stop() == (0, "")
+            stopped = await app.stop()
+            assert (stopped.code, stopped.err) == (0, "")

@@ -166,8 +166,7 @@ async def test_a_reader_continues_after_a_restart_of_the_app(name: str, sandbox:
                 before.append(message)
                 if len(before) == 40:
                     break
-        code, _ = await app.stop()
-        assert code in STOPPED
+        assert (await app.stop()).code in STOPPED
     async with running_app(name, sandbox, port=port) as app:
         after = await collect(app, job, "caught_up", last_event_id=before[-1].id)
     for kind, sent in (
@@ -197,9 +196,9 @@ async def test_the_app_stops_with_readers_connected(name: str, sandbox: Sandbox)
     async with running_app(name, sandbox) as app:
         async with app.session.get(f"{app.url}/jobs/{job}/watch") as response:
             await response.content.readline()
-            code, err = await app.stop()
-        assert code in STOPPED
-        assert "Traceback" not in err
+            stopped = await app.stop()
+        assert stopped.code in STOPPED
+        assert "Traceback" not in stopped.err
     await until(lambda: not sandbox.stats.connections_open)
 
 

@@ -13,7 +13,7 @@ import attrs
 
 from asyncckpt.testing import Sandbox
 
-from support.programs import environment
+from support.programs import Ran, environment
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 WEB_APPS = ["aiohttp_app.py", "fastapi_app.py"]
@@ -33,12 +33,12 @@ class App:
     process: asyncio.subprocess.Process
     session: aiohttp.ClientSession
 
-    async def stop(self) -> tuple[int, str]:
-        """Stop it as a service manager does; return its exit code and its output."""
+    async def stop(self) -> Ran:
+        """Stop it as a service manager does; return its exit code and the rest of its output."""
         self.process.send_signal(signal.SIGTERM)
-        _, err = await asyncio.wait_for(self.process.communicate(), 60)
+        out, err = await asyncio.wait_for(self.process.communicate(), 60)
         assert self.process.returncode is not None
-        return self.process.returncode, err.decode()
+        return Ran(self.process.returncode, out.decode(), err.decode())
 
 
 def free_port() -> int:
