@@ -33,11 +33,6 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {**found, "counts": json.dumps(manifest["counts"]).encode()}
 
 
-def hidden(directory: Path) -> set[str]:
-    """Return the names of what an archive hides."""
-    return {path.name for path in (directory / ".asyncckpt").iterdir()}
-
-
 def small_sandbox(**options: Any) -> Sandbox:
     """A sandbox whose jobs have ended and are small."""
     options = {"jobs": 6, "checkpoints": 2, "statuses": ["succeeded", "failed"], **options}
