@@ -145,10 +145,9 @@ class Fetching:
         async with aclosing(self._jobs.list(on_expired_cursor="restart").pages()) as pages:
             async for page in pages:
                 for job, line in zip(page.data, raw_records(page), strict=True):
-                    if job.id not in self._listed:
-                        self._listed.add(job.id)
-                        self._store.note_job(job.id, job.created_at, line)
-                        self._add(self._task_for(job))
+                    self._listed.add(job.id)
+                    self._store.note_job(job.id, job.created_at, line)
+                    self._add(self._task_for(job))
                 self.report("listing")
         self._add_unlisted()
 

@@ -36,9 +36,6 @@ def lock(path: Path) -> BinaryIO:
             f"another run (process {process or 'unknown'}) is writing to {path.parent.parent}: "
             "wait until it has ended"
         ) from None
-    except BaseException:
-        file.close()
-        raise
     file.truncate(0)
     file.write(b"%d\n" % os.getpid())
     return file

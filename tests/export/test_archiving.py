@@ -129,6 +129,43 @@ async def test_a_second_run_fetches_only_jobs_that_had_not_ended(
     assert contents(tmp_path) == before
 
 
+async def test_new_jobs_come_before_those_that_had_not_ended(
+    sandbox: Sandbox, client: AsyncClient, tmp_path: Path
+) -> None:
+    await archive(client, tmp_path)
+    requested = len(paths(sandbox))
+    new = sandbox.add_job(status="failed")
+    # The server lists it last.
+    sandbox.inject(ReversedList())
+    await archive(client, tmp_path, concurrency=1)
+    assert paths(sandbox)[requested] == f"fine_tuning/jobs/{new}/checkpoints"
+    assert len(paths(sandbox)[requested:]) > 2
+
+
+@attrs.frozen
+class ReversedList:
+    """A page in the other order."""
+
+    def apply(self, response: Any, context: Any) -> Any:
+        return attrs.evolve(
+            response, body={**response.body, "data": [*reversed(response.body["data"])]}
+        )
+
+
+async def test_a_job_that_is_listed_twice_is_saved_once(ended: Sandbox, tmp_path: Path) -> None:
+    @attrs.frozen
+    class Doubled:
+        def apply(self, response: Any, context: Any) -> Any:
+            return attrs.evolve(response, body={**response.body, "data": response.body["data"] * 2})
+
+    async with ended.client() as client:
+        ended.inject(Doubled())
+        result = await archive(client, tmp_path)
+    assert (result.jobs, result.fetched_jobs) == (6, 6)
+    once = [path for path in paths(ended) if not path.endswith("/events")]
+    assert len(once) == len(set(once)) == 6 + 3
+
+
 async def test_a_run_without_news_costs_the_list_of_jobs(ended: Sandbox, tmp_path: Path) -> None:
     async with ended.client() as client:
         await archive(client, tmp_path)
@@ -382,6 +419,17 @@ async def test_an_id_cannot_name_a_file_elsewhere(
         Path("files")
     }
     assert result.jobs == 6
+
+
+async def test_ids_that_differ_in_upper_and_lower_case(ended: Sandbox, tmp_path: Path) -> None:
+    async with ended.client() as client:
+        ended.inject(faults.SetField("data.0.result_files", ["file-AB", "file-ab"]))
+        ended.inject(
+            faults.Status(200, body=b"step,train_loss\n1,0.5\n"), path="/files/", times=None
+        )
+        await archive(client, tmp_path)
+    names = [name.lower() for name in contents(tmp_path) if name.startswith("files/")]
+    assert len(names) == len(set(names)) == 4
 
 
 async def test_a_job_with_a_hostile_id_is_a_failure(ended: Sandbox, tmp_path: Path) -> None:

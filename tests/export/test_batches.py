@@ -178,3 +178,13 @@ class TestInThread:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert ended.is_set()
+
+
+async def test_a_cancelled_caller_tells_the_thread_to_stop() -> None:
+    stop, seen = threading.Event(), list[bool]()
+    running = asyncio.create_task(in_thread(lambda: seen.append(stop.wait(30)), stop))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert seen == [True]
