@@ -16,7 +16,15 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 # One Python is enough to work on the project; what is missing is skipped, and said to be.
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "types", "tests", "tests_lowest", "coverage", "docs"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "tests",
+    "tests_lowest",
+    "tests_plugins",
+    "coverage",
+    "docs",
+]
 
 
 def group(name: str) -> list[str]:
@@ -43,6 +51,13 @@ def tests(session: nox.Session) -> None:
 def tests_lowest(session: nox.Session) -> None:
     session.install(WITH_EXTRAS, *group("tests"), *lowest_direct())
     session.run("pytest", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def tests_plugins(session: nox.Session) -> None:
+    """Run the tests of the pytest plugin beside the other plugins that run async tests."""
+    session.install(".", *group("plugins"))
+    session.run("pytest", "tests/testing/test_pytest_plugin.py", *session.posargs)
 
 
 @nox.session(python=NEWEST)

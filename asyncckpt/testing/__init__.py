@@ -15,8 +15,8 @@ It needs no key and no network. A test of your own code looks like this::
             assert report.count == 30
             assert sandbox.stats.responses == {200: 1, 502: 1}
 
-With pytest and pytest-asyncio, the fixtures `asyncckpt_sandbox` and `asyncckpt_client` need no
-import; a mark gives the arguments of the sandbox::
+With pytest, the fixtures `asyncckpt_sandbox` and `asyncckpt_client` need no import; marks give the
+arguments of the sandbox and of the client, and inject faults::
 
     @pytest.mark.asyncckpt_sandbox(jobs=3, checkpoints=100, latency=0.01)
     async def test_my_report(asyncckpt_client: asyncckpt.AsyncClient) -> None: ...

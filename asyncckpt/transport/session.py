@@ -95,6 +95,11 @@ class SessionManager:
         """Whether `aclose` was called."""
         return self._is_closed
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that last sent a request; None if there is nothing to close in it."""
+        return self._bound.loop if self._bound else None
+
     async def aclose(self) -> None:
         """Cancel all requests in progress, and close the session unless it is lent.
 
