@@ -2,14 +2,15 @@
 
 A poll requests the job first and its lists afterwards. So the lists of a poll that sees the end of
 the job were read after the end. `SETTLE` seconds later they are read once more, for a server whose
-lists lag behind its jobs.
+lists lag behind its jobs. This is left out if the job had ended long before the watch began.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -29,6 +30,9 @@ from asyncckpt.streams.updates import (
 )
 
 __all__ = ["JobFeed", "JobWatch", "Look", "Sighting"]
+
+_RECENT: Final = 60.0
+"""For how many seconds after the end of a job its lists may lag behind."""
 
 
 @attrs.frozen
@@ -175,7 +179,7 @@ class JobWatch:
             updates.append(CaughtUp(job, fine_tuning_job_id=self.job_id))
             self._is_caught_up = True
         self._skipped = 0 if needs.checkpoints else self._skipped + 1
-        if has_ended and is_new_status:
+        if has_ended and (previous is not None or _has_ended_recently(job)):
             self._ended = job
         elif has_ended:
             updates.append(Finished(job, fine_tuning_job_id=self.job_id))
@@ -234,6 +238,11 @@ class JobWatch:
 def _end(sleeper: asyncio.Future[None]) -> None:
     if not sleeper.done():
         sleeper.set_result(None)
+
+
+def _has_ended_recently(job: FineTuningJob) -> bool:
+    ended = job.finished_at
+    return ended is not None and time.time() - ended < _RECENT
 
 
 def _time_of(item: CheckpointCreated | EventLogged) -> int:

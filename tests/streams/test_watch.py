@@ -87,7 +87,7 @@ async def test_every_update_names_its_job() -> None:
 
 @in_virtual_time
 async def test_a_job_that_has_ended_needs_one_poll() -> None:
-    job = WatchedJob(status="cancelled")
+    job = WatchedJob(status="cancelled", finished_at=int(time.time()) - 3_600)
     job.create(1)
     assert await briefly(watch([job])) == [
         "CheckpointCreated ftckpt_ftjob-a_1",
@@ -105,6 +105,34 @@ async def test_a_checkpoint_that_is_listed_after_the_end_is_not_missed() -> None
     assert await briefly(watch([job])) == [
         "CaughtUp running",
         "StatusChanged succeeded",
+        "CheckpointCreated ftckpt_ftjob-a_1",
+        "Finished succeeded",
+    ]
+
+
+@in_virtual_time
+async def test_lists_that_lag_are_read_again_if_a_job_has_just_ended() -> None:
+    job = WatchedJob(status="succeeded", finished_at=int(time.time()))
+    later(1, lambda: job.create(20))
+    assert await briefly(watch([job])) == [
+        "CaughtUp succeeded",
+        "CheckpointCreated ftckpt_ftjob-a_1",
+        "Finished succeeded",
+    ]
+
+
+@in_virtual_time
+async def test_lists_that_lag_are_read_again_by_a_watch_that_continues_at_the_end() -> None:
+    job = WatchedJob(status="running")
+    first = watch([job])
+    async for update in first:
+        job.status = "succeeded"
+        if isinstance(update, StatusChanged):
+            break
+    await first.aclose()
+    later(1, lambda: job.create(20))
+    assert await briefly(watch([job], resume=first.resume_token)) == [
+        "CaughtUp succeeded",
         "CheckpointCreated ftckpt_ftjob-a_1",
         "Finished succeeded",
     ]

@@ -83,7 +83,7 @@ def test_everything_comes_once_and_every_job_ends(seed: int, interval: float | N
         while sum(isinstance(update, Finished) for update in updates) < len(account.jobs):
             restarts += 1
             stream = watch(account.jobs, interval=interval, resume=token)
-            left = account.chance.randrange(1, 1000)
+            left = account.chance.randrange(1, 600)
             async with stream:
                 async for update in stream:
                     updates.append(update)

@@ -100,6 +100,7 @@ class WatchedJob:
     order: Order = "newest first"
     hint: float | None = None
     estimated_finish: int | None = None
+    finished_at: int | None = None
     failing: Callable[[], Exception | None] = lambda: None
     polls: list[float] = attrs.field(factory=list)
     on_poll: Callable[[], None] = lambda: None
@@ -118,7 +119,13 @@ class WatchedJob:
     @property
     def record(self) -> FineTuningJob:
         return FineTuningJob(
-            self.id, 0, "gpt", self.status, "file-a", estimated_finish=self.estimated_finish
+            self.id,
+            0,
+            "gpt",
+            self.status,
+            "file-a",
+            estimated_finish=self.estimated_finish,
+            finished_at=self.finished_at,
         )
 
     async def job(self) -> Sighting:
