@@ -58,9 +58,13 @@ class Follower(Generic[RecordT]):
         self._cursor = state.cursor
         self._order = Order.UNKNOWN if state.cursor is None else Order.OLDEST_FIRST
         self._reading: Reading[RecordT] | None = None
+        self._is_complete = False
 
     async def read(self, *, thorough: bool) -> list[RecordT]:
         """Read the records that have not been handed out; `commit` if they are going to be.
+
+        If a request fails, or if the records are not handed out, the next call returns them, also
+        if the server has deleted them in between.
 
         Args:
             thorough: Whether to request large pages, and to read until all records of a page are
@@ -97,16 +101,23 @@ class Follower(Generic[RecordT]):
 
     def commit(self) -> None:
         """Start the next reading where the last one has ended."""
-        if self._reading is not None:
+        if self._reading is not None and self._is_complete:
             self._order, self._cursor = self._reading.order(), self._reading.cursor()
             self._reading = None
 
     async def _attempt(self, *, thorough: bool) -> list[RecordT] | None:
         """Read the new records; return None if a cursor does not lead further."""
         start = self._cursor
-        reading = Reading(
-            self._state.seen, self._place_of, learned=self._order, cursor=start, thorough=thorough
+        left = [] if self._reading is None else self._reading.oldest_first()
+        reading = self._reading = Reading(
+            self._state.seen,
+            self._place_of,
+            learned=self._order,
+            cursor=start,
+            thorough=thorough,
+            left=left,
         )
+        self._is_complete = False
         cursors: list[str | None] = []
 
         async def fetch(after: str | None, _: OnWire) -> Page[RecordT]:
@@ -125,11 +136,11 @@ class Follower(Generic[RecordT]):
                 # The record that the cursor names is gone.
                 return None
             step = reading.add(page.data)
-            if len(reading.found) > MAX_NEW:
+            if len(left) + len(reading.found) > MAX_NEW:
                 raise _too_many(page)
         if step is Step.RESTART:
             return None
-        self._reading = reading
+        self._is_complete = True
         return reading.oldest_first()
 
 

@@ -98,6 +98,7 @@ class Reading(Generic[RecordT]):
         cursor: Where to continue a list that is oldest first; None for the beginning.
         thorough: Whether to stop only after a page of nothing but known items. Otherwise, a known
             item at the end of a page is enough.
+        left: The new records of an earlier reading that were not handed out.
 
     Attributes:
         found: The new records, in the order of the list.
@@ -111,8 +112,10 @@ class Reading(Generic[RecordT]):
         learned: Order = Order.UNKNOWN,
         cursor: ReadingCursor | None = None,
         thorough: bool = True,
+        left: Sequence[RecordT] = (),
     ) -> None:
         self.found: list[RecordT] = []
+        self._left = left
         self._seen = seen
         self._place_of = place_of
         self._learned = learned
@@ -172,7 +175,11 @@ class Reading(Generic[RecordT]):
         # The API lists newest first, so this is assumed where all records have the same place.
         is_reversed = self.order() is not Order.OLDEST_FIRST
         records = self.found[::-1] if is_reversed else self.found
-        return sorted(records, key=self._place_of)
+        return sorted([*self._gone(), *records], key=self._place_of)
+
+    def _gone(self) -> list[RecordT]:
+        """Return the records that an earlier reading has found, and this one has not."""
+        return [record for record in self._left if digest_of_record(record) not in self._new]
 
     def _continues(self, records: Sequence[RecordT]) -> bool:
         return (

@@ -2,13 +2,19 @@
 
 import pytest
 
-from asyncckpt import BadRequestError, FineTuningJobEvent, NotFoundError, PaginationError
+from asyncckpt import (
+    BadRequestError,
+    FineTuningJobEvent,
+    InternalServerError,
+    NotFoundError,
+    PaginationError,
+)
 from asyncckpt.streams import follower as module
 from asyncckpt.streams.follower import Follower, TooManyRecordsError
 from asyncckpt.streams.reading import Place
 from asyncckpt.streams.resumption import ListState
 
-from support.watched import Served, drive, not_found, status_error
+from support.watched import Served, drive, not_found, server_error, status_error
 
 
 def served(count: int, order: str = "newest first") -> Served[FineTuningJobEvent]:
@@ -54,6 +60,32 @@ def test_a_reading_that_is_not_committed_is_repeated() -> None:
     assert read(follower) == [*range(50, 100)]
 
 
+@pytest.mark.parametrize("order", ["newest first", "oldest first", "none"])
+def test_records_that_vanish_after_a_reading_that_is_not_committed_come_with_the_next(
+    order: str,
+) -> None:
+    source = served(50, order)
+    follower = follow(source)
+    read(follower, thorough=True)
+    add(source, *range(50, 60))
+    drive(follower.read(thorough=False))
+    del source.records[50:55]
+    add(source, *range(60, 70))
+    assert read(follower) == [*range(50, 70)]
+    assert read(follower) == []
+
+
+def test_records_that_vanish_after_a_later_page_has_failed_come_with_the_next_reading() -> None:
+    source = served(250)
+    source.failing = lambda: server_error() if len(source.asked) == 3 else None
+    follower = follow(source)
+    with pytest.raises(InternalServerError):
+        drive(follower.read(thorough=True))
+    follower.commit()
+    del source.records[200:]
+    assert read(follower, thorough=True) == [*range(250)]
+
+
 def test_a_cursor_that_is_gone_leads_back_to_the_beginning() -> None:
     source = served(50, "oldest first")
     follower = follow(source)
@@ -82,7 +114,7 @@ def test_a_record_that_vanishes_between_two_pages_restarts_the_reading() -> None
             source.records = [one for one in source.records if one.id != source.asked[1][0]]
 
     source.failing = vanish  # type: ignore[assignment]
-    assert read(follow(source), thorough=True) == [n for n in range(250) if n != 150]
+    assert read(follow(source), thorough=True) == [*range(250)]
     assert [cursor for cursor, _ in source.asked] == [
         None,
         "ftevent-150",
