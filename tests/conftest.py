@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import aiohttp
 import pytest
 from aioresponses import aioresponses as AioResponses  # noqa: N812  (upstream writes its class small)
+from hypothesis import settings
 
 from asyncckpt import AsyncClient
 from asyncckpt.resources import endpoint
@@ -18,6 +19,10 @@ from asyncckpt.testing import Sandbox, pytest_plugin
 
 from support.leftovers import complaints, strays
 from support.turns import until
+
+# How long an example takes depends on how busy the machine is.
+settings.register_profile("asyncckpt", deadline=None)
+settings.load_profile("asyncckpt")
 
 
 def pytest_configure(config: pytest.Config) -> None:

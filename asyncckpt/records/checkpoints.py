@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from asyncckpt.records.base import Extra, Record, extra_field, forms_of
-from asyncckpt.records.forms import ABSENT, NULL, TEXT_TIME, datetime_of
+from asyncckpt.records.forms import ABSENT, INTEGRAL, NULL, TEXT_TIME, datetime_of
 
 __all__ = [
     "UNKNOWN_STEP",
@@ -39,7 +39,7 @@ class Metrics(Record):
         extra: Fields that this record does not define.
     """
 
-    step: float | None = attrs.field(default=None, metadata=NULL)
+    step: float | None = attrs.field(default=None, metadata=NULL | INTEGRAL)
     train_loss: float | None = attrs.field(default=None, metadata=NULL)
     train_mean_token_accuracy: float | None = attrs.field(default=None, metadata=NULL)
     valid_loss: float | None = attrs.field(default=None, metadata=NULL)

@@ -22,6 +22,9 @@ __all__ = ["converter"]
 
 _T = TypeVar("_T")
 
+_LARGEST_EXACT: Final = 2.0**53
+"""Up to here every integer is a float of its own."""
+
 
 def _is_left_out_if_none(field: attrs.Attribute[Any]) -> bool:
     return field.default is None and not {"always_sent", "absent"} & field.metadata.keys()
@@ -61,7 +64,9 @@ def _unstructure_with_extra(
 ) -> Callable[[Any], dict[str, Any]]:
     overrides: dict[str, Any] = {
         field.name: override(
-            omit=field.name == "extra", omit_if_default=_is_left_out_if_none(field)
+            omit=field.name == "extra",
+            omit_if_default=_is_left_out_if_none(field),
+            unstruct_hook=_as_integer if "integral" in field.metadata else None,
         )
         for field in attrs.fields(cls)
     }
@@ -76,6 +81,12 @@ def _unstructure_with_extra(
         return as_sent(record, fields)
 
     return unstructure_record
+
+
+def _as_integer(number: float | None) -> float | int | None:
+    if number is None or abs(number) > _LARGEST_EXACT or not number.is_integer():
+        return number
+    return int(number)
 
 
 def _is_page(cls: type) -> bool:
@@ -116,7 +127,8 @@ converter: Final[MsgspecJsonConverter] = _new_converter()
 The conversion keeps all fields: those in `.extra` are written beside the others, as the API sends
 them. A checkpoint is written as the server sent it: what was absent stays absent, ``null`` stays
 ``null``, and a time that was text stays that text. In other records, optional fields that are None
-are left out. Metrics are floats: 3000 becomes 3000.0.
+are left out. Metrics are floats, so a metric that was sent as 1 is written as 1.0; only
+`Metrics.step` is written as an integer.
 
 This is an ordinary cattrs converter: ``converter.structure(fields, YourRecord)`` works for any
 attrs class. To keep unknown fields in your class, use `asyncckpt.records.extra_field`. Register

@@ -11,6 +11,8 @@ The metadata of a field say which forms are read:
 - `ABSENT`: an absent field means the default, and stays absent when the record is written.
 - `TEXT_TIME`: text with a date and a time, as in ISO 8601 and RFC 3339, means Unix time in whole
   seconds, rounded down. Text without a UTC offset is in UTC.
+
+`INTEGRAL` says that a number without a fraction is written as an integer, although it is a float.
 """
 
 from __future__ import annotations
@@ -26,11 +28,21 @@ import msgspec
 
 from asyncckpt.records.base import Extra, forms_of
 
-__all__ = ["ABSENT", "NULL", "TEXT_TIME", "Forms", "as_sent", "datetime_of", "take_forms"]
+__all__ = [
+    "ABSENT",
+    "INTEGRAL",
+    "NULL",
+    "TEXT_TIME",
+    "Forms",
+    "as_sent",
+    "datetime_of",
+    "take_forms",
+]
 
 NULL: Final = {"null": True}
 ABSENT: Final = {"absent": True}
 TEXT_TIME: Final = {"text_time": True}
+INTEGRAL: Final = {"integral": True}
 
 _ABSENT: Final = msgspec.UNSET
 _DATE_AND_TIME: Final = re.compile(

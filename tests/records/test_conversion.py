@@ -23,7 +23,7 @@ from asyncckpt.records.base import Extra, extra_field
 from asyncckpt.records.codec import Decoder
 from asyncckpt.testing import Sandbox
 
-from support.records import CHECKPOINT, JOB, assert_holds, same
+from support.records import CHECKPOINT, JOB, assert_holds, page_decoder, page_of, same
 from support.strategies import JSON, checkpoints, events, jobs, thorough
 
 
@@ -227,3 +227,16 @@ class TestHooksOnACopy:
 def test_records_are_json_to_msgspec_as_well() -> None:
     checkpoint = converter.structure({**CHECKPOINT, "new": 1}, FineTuningJobCheckpoint)
     assert msgspec.json.decode(msgspec.json.encode(checkpoint))["extra"] == {"new": 1}
+
+
+@pytest.mark.parametrize(
+    ("step", "written"),
+    [("2000", b"2000"), ("2000.0", b"2000"), ("0.5", b"0.5"), ("1e300", b"1e300"), ("-1", b"-1")],
+)
+def test_the_step_of_metrics_is_written_as_an_integer(step: str, written: bytes) -> None:
+    (record,) = (
+        page_decoder().decode(page_of({**CHECKPOINT, "metrics": {"step": float(step)}})).data
+    )
+    body = converter.dumps(record)
+    assert b'"step":' + written + b"}" in body
+    assert converter.loads(body, FineTuningJobCheckpoint) == record
