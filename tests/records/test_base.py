@@ -1,4 +1,4 @@
-"""What all records share: the extra fields, which cannot change."""
+"""What all records share: docstrings, and extra fields that cannot change."""
 
 import copy
 import json
@@ -9,12 +9,18 @@ from typing import Any
 import attrs
 import pytest
 
-from asyncckpt import (
-    Metrics,
-)
-from asyncckpt.records.base import Extra, extra_field
+from asyncckpt import Metrics
+from asyncckpt.records import checkpoints, events, jobs, steps
+from asyncckpt.records.base import Extra, Record, extra_field
 
-from support.records import checkpoint
+from support.records import checkpoint, described_fields, records_in
+
+RECORDS = [
+    record
+    for module in (checkpoints, events, jobs, steps)
+    for record in records_in(module).values()
+    if issubclass(record, Record)
+]
 
 MUTATIONS: dict[str, Callable[[Any], object]] = {
     "set": lambda extra: extra.__setitem__("new", 2),
@@ -30,6 +36,12 @@ MUTATIONS: dict[str, Callable[[Any], object]] = {
     "|=": lambda extra: extra.__ior__({"other": 1}),
     "attribute": lambda extra: setattr(extra, "new", 1),
 }
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_every_field_is_described_where_the_reference_takes_it_from(record: Any) -> None:
+    own = [field.name for field in attrs.fields(record) if not field.inherited]
+    assert described_fields(record) == own
 
 
 class TestExtra:

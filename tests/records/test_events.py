@@ -9,6 +9,8 @@ from asyncckpt import FineTuningJobEvent, converter
 from asyncckpt.records.codec import Decoder, MismatchError
 from asyncckpt.records.events import JobEvent
 
+from support.records import field_names
+
 EVENT = {
     "object": "fine_tuning.job.event",
     "id": "ft-event-ddTJfwuMVpfLXseO0Am0Gqjm",
@@ -35,6 +37,10 @@ def test_type_and_data_may_be_missing() -> None:
     sparse = {name: EVENT[name] for name in ("id", "created_at", "level", "message")}
     event = converter.structure(sparse, FineTuningJobEvent)
     assert (event.type, event.data, event.object) == (None, None, "fine_tuning.job.event")
+
+
+def test_an_event_has_exactly_the_documented_fields() -> None:
+    assert set(field_names(FineTuningJobEvent)) == {*EVENT, "extra"}
 
 
 @pytest.mark.parametrize("data", ["text", [], 7])

@@ -1,10 +1,14 @@
-"""Records as the API sends them, and the assertion that a record holds what was sent."""
+"""Records as the API sends them, and assertions about records and their classes."""
 
+import inspect
 import json
+import re
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import attrs
+import pytest
 
 from asyncckpt import FineTuningJobCheckpoint, Metrics
 from asyncckpt.records.base import Extra
@@ -90,3 +94,31 @@ def checkpoint(**changes: Any) -> FineTuningJobCheckpoint:
         "step_number": 88,
     }
     return FineTuningJobCheckpoint(**{**fields, **changes})
+
+
+def records_in(module: ModuleType) -> dict[str, Any]:
+    """The record classes that a module defines, by name."""
+    return {
+        name: part
+        for name, part in vars(module).items()
+        if attrs.has(part) and part.__module__ == module.__name__
+    }
+
+
+def field_names(record: Any) -> list[str]:
+    return [field.name for field in attrs.fields(record)]
+
+
+def described_fields(record: Any) -> list[str]:
+    """The fields that the docstring of a record class describes."""
+    _, _, attributes = inspect.cleandoc(record.__doc__).partition("Attributes:")
+    return re.findall(r"^    (\w+): ", attributes, re.MULTILINE)
+
+
+def assert_immutable(record: Any) -> None:
+    for name in (*field_names(type(record)), "brand_new"):
+        with pytest.raises((attrs.exceptions.FrozenInstanceError, AttributeError)):
+            setattr(record, name, 1)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        del record.extra
+    assert not hasattr(record, "__dict__")
