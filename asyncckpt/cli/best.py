@@ -13,7 +13,7 @@ from asyncckpt.cli.logs import logged
 from asyncckpt.cli.output import Column, TableWriter, Writer, shown_time
 from asyncckpt.cli.status import StatusLine
 from asyncckpt.cli.terminal import UsageError, print_error, print_to_stderr, printable
-from asyncckpt.cli.writing import ToleratedFailures, examples_of, status_line
+from asyncckpt.cli.writing import ToleratedFailures, example_of, status_line
 from asyncckpt.errors import APIError, NotFoundError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Choice:
         if sandbox is None or self.job_ids or self.all_jobs:
             await self._write(client)
             return
-        self.job_ids = examples_of(sandbox)[:1]
+        self.job_ids = [example_of(sandbox)]
         await self._write(client)
         print_to_stderr(
             f"This is one of {len(sandbox.job_ids)} jobs of the sandbox. All of them:\n"

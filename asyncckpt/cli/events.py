@@ -10,8 +10,14 @@ import attrs
 
 from asyncckpt.cli.destination import Destination
 from asyncckpt.cli.layouts import EVENTS
-from asyncckpt.cli.terminal import UsageError, print_to_stderr
-from asyncckpt.cli.writing import ToleratedFailures, examples_of, status_line, write_all
+from asyncckpt.cli.terminal import UsageError
+from asyncckpt.cli.writing import (
+    ToleratedFailures,
+    example_of,
+    print_next_example,
+    status_line,
+    write_all,
+)
 from asyncckpt.errors import APIError
 from asyncckpt.records.events import JobEvent
 from asyncckpt.streams.failures import JobFailure
@@ -67,13 +73,9 @@ class EventListing:
         if sandbox is None or self.job_ids:
             await self._write(client)
             return
-        chosen, another = examples_of(sandbox)
-        self.job_ids = [chosen]
+        self.job_ids = [example_of(sandbox)]
         await self._write(client)
-        print_to_stderr(
-            f"This is one of {len(sandbox.job_ids)} jobs of the sandbox. Another one:\n"
-            f"asyncckpt events --sandbox {another}\n"
-        )
+        print_next_example(sandbox, "events")
 
     async def _write(self, client: AsyncClient) -> None:
         plan = self.destination.plan(EVENTS)

@@ -9,8 +9,14 @@ import attrs
 
 from asyncckpt.cli.destination import Destination
 from asyncckpt.cli.layouts import CHECKPOINTS
-from asyncckpt.cli.terminal import UsageError, print_to_stderr
-from asyncckpt.cli.writing import ToleratedFailures, examples_of, status_line, write_all
+from asyncckpt.cli.terminal import UsageError
+from asyncckpt.cli.writing import (
+    ToleratedFailures,
+    example_of,
+    print_next_example,
+    status_line,
+    write_all,
+)
 from asyncckpt.client import AsyncClient
 
 if TYPE_CHECKING:
@@ -69,13 +75,9 @@ class Listing:
         if sandbox is None or self.job_ids or self.all_jobs:
             await self._write(client)
             return
-        chosen, another = examples_of(sandbox)
-        self.job_ids = [chosen]
+        self.job_ids = [example_of(sandbox)]
         await self._write(client)
-        print_to_stderr(
-            f"This is one of {len(sandbox.job_ids)} jobs of the sandbox. Another one:\n"
-            f"asyncckpt list --sandbox {another}\n"
-        )
+        print_next_example(sandbox, "list")
 
     async def _write(self, client: AsyncClient) -> None:
         plan = self.destination.plan(CHECKPOINTS)

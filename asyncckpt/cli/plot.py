@@ -13,7 +13,7 @@ import attrs
 
 from asyncckpt.cli.logs import logged
 from asyncckpt.cli.terminal import UsageError, print_to_stderr, printable
-from asyncckpt.cli.writing import ToleratedFailures, examples_of, status_line
+from asyncckpt.cli.writing import ToleratedFailures, example_of, status_line
 
 if TYPE_CHECKING:
     from asyncckpt import AsyncClient
@@ -92,7 +92,7 @@ class Plotting:
         """
         is_example = sandbox is not None and not self.job_ids and not self.all_jobs
         if sandbox is not None and is_example:
-            self.job_ids = examples_of(sandbox)[:1]
+            self.job_ids = [example_of(sandbox)]
         plot = await self._gathered(client)
         if self.output is None:
             write_plot(plot, sys.stdout)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from asyncckpt.streams.failures import JobFailure
     from asyncckpt.testing import Sandbox
 
-__all__ = ["ToleratedFailures", "examples_of", "status_line", "write_all"]
+__all__ = ["ToleratedFailures", "example_of", "print_next_example", "status_line", "write_all"]
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -138,8 +138,25 @@ class ToleratedFailures:
         print_error(failure.error)
 
 
-def examples_of(sandbox: Sandbox) -> tuple[str, str]:
-    """Return the ids of two jobs of a sandbox that are good examples."""
+def example_of(sandbox: Sandbox) -> str:
+    """Return the id of a job of a sandbox that is a good example."""
+    return _examples_of(sandbox)[0]
+
+
+def print_next_example(sandbox: Sandbox, command: str) -> None:
+    """Suggest a command on another job than `example_of` to standard error.
+
+    Args:
+        sandbox: The sandbox.
+        command: The name of the command, such as ``"list"``.
+    """
+    print_to_stderr(
+        f"This is one of {len(sandbox.job_ids)} jobs of the sandbox. Another one:\n"
+        f"asyncckpt {command} --sandbox {_examples_of(sandbox)[1]}\n"
+    )
+
+
+def _examples_of(sandbox: Sandbox) -> tuple[str, str]:
     first, second, *_ = (
         job["id"]
         for job in sandbox.jobs
