@@ -100,3 +100,11 @@ def test_a_copy_through_json_knows_the_same(times: list[int], spread: int) -> No
 def test_a_malformed_state_is_an_error(state: object) -> None:
     with pytest.raises(ValueError, match=r"^a list has"):
         Seen.from_json(state)
+
+
+def test_a_state_may_be_as_long_as_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_KEPT", 500)
+    digests = "".join(digest_of(str(number)) for number in range(500 + WINDOW))
+    assert len(Seen.from_json([None, 1, digests])) == 500 + WINDOW
+    with pytest.raises(ValueError, match="^a list has too many items$"):
+        Seen.from_json([None, 1, digests + digest_of("more")])

@@ -24,9 +24,11 @@ from asyncckpt import (
     RateLimitError,
     StepMetrics,
     Timeout,
+    hooks,
 )
 from asyncckpt.records import result_files
 
+from support.events import Recorder
 from support.servers import Counted, serving
 
 SECRET = "sk-planted/9f8e7d6c"
@@ -123,6 +125,23 @@ async def test_a_file_that_stays_cut_is_an_error(caplog: pytest.LogCaptureFixtur
         "APIConnectionError: retry 1 of 2",
         "APIConnectionError: retry 2 of 2",
     ]
+
+
+async def test_hooks_are_told_of_every_attempt_and_of_the_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("asyncckpt.protocol.retries._FIRST_BACKOFF", 0.001)
+    events = Recorder()
+    async with responding(cut(200)) as server, server.client(max_retries=2, hooks=events) as client:
+        with pytest.raises(APIConnectionError) as caught:
+            await curve_of(client)
+    delays = [event.delay for event in events.of(hooks.RetryScheduled)]
+    assert len(delays) == 2
+    assert all(delays)
+    waited = [event.waited for event in events.of(hooks.RequestStarted)]
+    assert waited == [0.0, delays[0], sum(delays)]
+    failed = events.one(hooks.CallFailed)
+    assert (failed.error, failed.attempts) == (caught.value, 3)
 
 
 async def test_a_file_is_not_read_again_without_a_budget() -> None:

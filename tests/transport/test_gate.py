@@ -18,6 +18,7 @@ from asyncckpt.transport.pacer import Pacer
 
 from support import clock
 from support.events import Recorder
+from support.turns import turns
 
 
 class Hand(Pacer):
@@ -36,11 +37,6 @@ def open_up(gate: Gate) -> None:
     assert isinstance(gate.pacer, Hand)
     gate.pacer.wait = 0.0
     gate.lost(gate.pacer.sent(monotonic()))
-
-
-async def turns(count: int = 3) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 def timers() -> list[asyncio.TimerHandle]:
@@ -85,18 +81,32 @@ async def test_those_who_wait_are_let_in_in_their_order() -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(5):
             group.create_task(caller(number))
-        await turns()
+        await turns(3)
         assert gate.waiting == 5
         open_up(gate)
     assert order == [0, 1, 2, 3, 4]
     assert gate.waiting == 0
 
 
+@pytest.mark.parametrize("end", ["accepted", "refused", "lost"])
+async def test_the_end_of_a_request_lets_the_next_one_in(end: str) -> None:
+    pacer = Hand()
+    gate = Gate(pacer)
+    ticket = await gate.enter()
+    pacer.wait = math.inf
+    waiting = asyncio.create_task(gate.enter())
+    await turns(3)
+    pacer.wait = 0.0
+    getattr(gate, end)(ticket)
+    await turns(3)
+    assert waiting.done()
+
+
 async def test_a_newcomer_does_not_pass_those_who_wait() -> None:
     pacer = Hand(math.inf)
     gate = Gate(pacer)
     first = asyncio.create_task(gate.enter())
-    await turns()
+    await turns(3)
     pacer.wait = 0.0
     second = asyncio.create_task(gate.enter())
     earlier, later = await asyncio.gather(first, second)
@@ -114,7 +124,7 @@ async def test_a_timer_opens_the_gate_and_is_the_only_one() -> None:
 
     async with asyncio.TaskGroup() as group:
         callers = [group.create_task(caller()) for _ in range(40)]
-        await turns()
+        await turns(3)
         assert gate.waiting > 0
         assert len(timers()) == 1
     assert callers[-1].result() > 0.02
@@ -125,9 +135,9 @@ async def test_a_cancelled_caller_gives_its_place_to_the_next() -> None:
     pacer = Hand(math.inf)
     gate = Gate(pacer)
     first, second = (asyncio.create_task(gate.enter()) for _ in range(2))
-    await turns()
+    await turns(3)
     first.cancel()
-    await turns()
+    await turns(3)
     assert first.cancelled()
     assert gate.waiting == 1
     open_up(gate)
@@ -139,7 +149,7 @@ async def test_a_caller_cancelled_after_its_turn_came_gives_the_ticket_back() ->
     pacer = Hand(math.inf)
     gate = Gate(pacer)
     caller = asyncio.create_task(gate.enter())
-    await turns()
+    await turns(3)
     open_up(gate)
     assert pacer.in_flight == 1
     caller.cancel()
@@ -151,7 +161,7 @@ async def test_a_caller_cancelled_after_its_turn_came_gives_the_ticket_back() ->
 async def test_no_timer_is_left_when_all_are_cancelled() -> None:
     gate = Gate(Hand(60.0))
     callers = [asyncio.create_task(gate.enter()) for _ in range(3)]
-    await turns()
+    await turns(3)
     assert len(timers()) == 1
     for caller in callers:
         caller.cancel()
@@ -171,7 +181,7 @@ def test_a_second_loop_starts_with_nobody_waiting_and_nothing_in_flight() -> Non
         gate.pacer.wait = math.inf
         waiting = gate.enter()
         asyncio.get_running_loop().call_soon(waiting.send, None)
-        await turns()
+        await turns(3)
         assert gate.waiting == 1
         waiting.close()
 
@@ -227,7 +237,7 @@ async def test_what_was_learned_and_long_pauses_are_logged(
         gate.accepted(await gate.enter())
     pacer.is_closed, pacer.wait = True, 4.0
     waiting = [asyncio.create_task(gate.enter()) for _ in range(3)]
-    await turns()
+    await turns(3)
     assert caplog.messages == [
         "rate limit: sending at most 190 requests/s",
         "rate limit: sending at most 100 requests/s",
@@ -245,7 +255,7 @@ async def test_the_callers_own_rate_is_not_logged_as_a_pause(
     gate = Gate(Pacer(max_requests_per_second=0.5))
     gate.accepted(await gate.enter())
     caller = asyncio.create_task(gate.enter())
-    await turns()
+    await turns(3)
     assert caplog.messages == []
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)

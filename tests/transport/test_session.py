@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -16,13 +16,36 @@ from asyncckpt import AsyncClient
 from asyncckpt.testing import Sandbox, faults
 from asyncckpt.transport.session import SessionManager, check_session
 
-from support.turns import until
+from support.turns import turns, until
 
 
 def manager(session: aiohttp.ClientSession | None = None) -> SessionManager:
     return SessionManager(
         session=session, connection_limit=7, ssl=True, trust_env=False, trace_configs=[]
     )
+
+
+async def nothing() -> None:
+    pass
+
+
+async def begun(
+    session: SessionManager, clean_up: Callable[[], Awaitable[None]] = nothing
+) -> asyncio.Task[None]:
+    """A task that leases the session until it is cancelled."""
+    is_leased = asyncio.Event()
+
+    async def use() -> None:
+        async with session.lease():
+            is_leased.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await clean_up()
+
+    task = asyncio.create_task(use())
+    await is_leased.wait()
+    return task
 
 
 async def test_a_lease_gives_the_same_exchange_each_time(leaks: None) -> None:
@@ -43,15 +66,7 @@ async def test_a_closed_session_leases_nothing(leaks: None) -> None:
 
 async def test_closing_cancels_what_a_lease_awaits(leaks: None) -> None:
     session = manager()
-    waiting = asyncio.Event()
-
-    async def use() -> None:
-        async with session.lease():
-            waiting.set()
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(use())
-    await waiting.wait()
+    task = await begun(session)
     await session.aclose()
     with pytest.raises(RuntimeError, match="this client is closed"):
         await task
@@ -59,35 +74,34 @@ async def test_closing_cancels_what_a_lease_awaits(leaks: None) -> None:
 
 
 async def test_a_failure_while_it_closes_comes_before_the_closing(leaks: None) -> None:
+    async def clean_up() -> None:
+        raise LookupError("could not clean up")
+
     session = manager()
-    waiting = asyncio.Event()
-
-    async def use() -> None:
-        async with session.lease():
-            waiting.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                raise LookupError("could not clean up")
-
-    task = asyncio.create_task(use())
-    await waiting.wait()
+    task = await begun(session, clean_up)
     await session.aclose()
     with pytest.raises(LookupError, match="clean up"):
         await task
 
 
+async def test_closing_waits_until_the_leases_have_ended(leaks: None) -> None:
+    cleaned_up: list[bool] = []
+
+    async def clean_up() -> None:
+        await turns(10)
+        cleaned_up.append(True)
+
+    session = manager()
+    task = await begun(session, clean_up)
+    await session.aclose()
+    assert cleaned_up == [True]
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        await task
+
+
 async def test_a_cancellation_by_the_caller_stays_one(leaks: None) -> None:
     session = manager()
-    waiting = asyncio.Event()
-
-    async def use() -> None:
-        async with session.lease():
-            waiting.set()
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(use())
-    await waiting.wait()
+    task = await begun(session)
     task.cancel()
     await session.aclose()
     with pytest.raises(asyncio.CancelledError):
