@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator
+import weakref
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -19,7 +21,10 @@ from asyncckpt import (
     JobFailure,
     NotFoundError,
     StatusChanged,
+    Watch,
 )
+from asyncckpt.streams.roster import WatchSettings
+from asyncckpt.streams.schedule import SHORTEST
 
 from support.clock import in_virtual_time
 from support.watched import (
@@ -680,3 +685,53 @@ async def test_the_token_of_a_long_job_is_short() -> None:
         if isinstance(update, CaughtUp):
             break
     assert len(stream.resume_token) < 4000
+
+
+@in_virtual_time
+async def test_jobs_that_have_ended_do_not_slow_the_polls_of_the_others() -> None:
+    ended = [WatchedJob(f"ftjob-{number}", status="succeeded") for number in range(400)]
+    job = WatchedJob()
+    job.on_poll = lambda: job.log(int(time.monotonic()))
+    with contextlib.suppress(TimeoutError):
+        async for _ in watch([*ended, job], interval=None, timeout=100):
+            pass
+    pauses = [second - first for first, second in itertools.pairwise(job.polls[1:])]
+    assert max(pauses) < 2 * SHORTEST
+
+
+@in_virtual_time
+async def test_a_source_that_is_not_exhausted_is_closed_with_the_watch() -> None:
+    is_closed = False
+
+    def jobs() -> Iterator[str]:
+        nonlocal is_closed
+        try:
+            for job in watched:
+                yield job.id
+        finally:
+            is_closed = True
+
+    watched = [WatchedJob(f"ftjob-{number}", latency=5) for number in range(500)]
+    source = jobs()
+    async with watch(watched, source=source) as stream:
+        async for _ in stream:
+            break
+    assert is_closed
+
+
+@in_virtual_time
+async def test_a_closed_watch_does_not_keep_the_jobs() -> None:
+    feeds: list[weakref.ref[WatchedJob]] = []
+
+    def feed_of(job_id: str) -> WatchedJob:
+        feed = WatchedJob(job_id)
+        feeds.append(weakref.ref(feed))
+        return feed
+
+    settings = WatchSettings(interval=10.0, timeout=None, max_silence=None)
+    async with Watch(["ftjob-a"], feed_of, settings, on_error="raise", resume=None) as stream:
+        async for _ in stream:
+            break
+    gc.collect()
+    assert [feed() for feed in feeds] == [None]
+    assert "ftjob-a" in stream.resume_token

@@ -27,6 +27,7 @@ from asyncckpt.transport.exchange import (
 from asyncckpt.transport.pool import MAX_INFORMATIONAL
 
 from support.servers import path_of, response, serving
+from support.turns import until
 
 # Only for servers that do not respond.
 SHORT = 0.1
@@ -112,12 +113,6 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     """Respond to every request with its path."""
     while True:
         writer.write(response((await path_of(reader)).encode()))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 # Complete responses.
