@@ -1,6 +1,6 @@
-"""Rate limiters to put in front of the sandbox. Pure functions of time and events.
+"""Provides rate limiters for the sandbox. They do no I/O, and get the time as an argument.
 
-Each takes a request or refuses it, and says what it would tell a client in its headers.
+Each admits or refuses a request, and says what the headers of the response announce.
 """
 
 from __future__ import annotations
@@ -11,10 +11,20 @@ from typing import Literal, Protocol
 
 import attrs
 
+__all__ = [
+    "Concurrency",
+    "FixedWindow",
+    "Hints",
+    "Limiter",
+    "SlidingWindow",
+    "TokenBucket",
+    "Verdict",
+]
+
 
 @attrs.frozen
 class Verdict:
-    """What a limiter says of one request.
+    """Says whether a limiter admits a request, and what is left.
 
     Args:
         admitted: Whether the request is let through.
