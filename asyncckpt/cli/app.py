@@ -39,7 +39,7 @@ def _version() -> str:
 
 app = App(
     name="asyncckpt",
-    help="List the checkpoints of fine-tuning jobs.",
+    help="List, watch, rank, plot and save the checkpoints of fine-tuning jobs.",
     help_format="plaintext",
     help_epilogue="""\
 Examples:
@@ -50,7 +50,7 @@ Examples:
   asyncckpt events ftjob-abc123                what happened in a job
   asyncckpt watch ftjob-abc123                 follow a job until it ends
   asyncckpt best ftjob-abc123                  the checkpoint to use, and why
-  asyncckpt plot ftjob-abc123                  its training curve and checkpoints
+  asyncckpt plot ftjob-abc123                  its training curve
   asyncckpt export archive                     save all jobs of the account
   asyncckpt sandbox                            serve the API with test data
 

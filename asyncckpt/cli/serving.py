@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 
-async def serve(sandbox: Sandbox, *, host: str, port: int) -> None:
+async def serve(sandbox: Sandbox, live: int, *, host: str, port: int) -> None:
     """Serve a sandbox until this coroutine is cancelled.
 
     Args:
         sandbox: The sandbox.
+        live: The number of its live jobs.
         host: Its address, for the error message.
         port: Its port, for the error message.
 
@@ -34,20 +35,22 @@ async def serve(sandbox: Sandbox, *, host: str, port: int) -> None:
         reason = os.strerror(code) if code > 0 else error.strerror or error
         raise AddressError(f"cannot serve on {host}, port {port}: {reason}") from None
     try:
-        sys.stdout.write(_welcome(sandbox))
+        sys.stdout.write(_welcome(sandbox, live))
         sys.stdout.flush()
         await asyncio.get_running_loop().create_future()
     finally:
         await sandbox.aclose()
 
 
-def _welcome(sandbox: Sandbox) -> str:
+def _welcome(sandbox: Sandbox, live: int) -> str:
     """Return the text to print: shell commands for another terminal."""
     lines = [
         f"# A sandbox with {len(sandbox.job_ids)} jobs. Ctrl-C stops it. In another terminal:",
         f"export OPENAI_BASE_URL={sandbox.base_url}",
         f"export OPENAI_API_KEY={sandbox.api_key}",
     ]
-    if sandbox.job_ids:
+    if live:
+        lines.append(" ".join(["asyncckpt watch", *sandbox.job_ids[: min(live, 3)]]))
+    elif sandbox.job_ids:
         lines.append(f"asyncckpt list {sandbox.job_ids[0]}")
     return "\n".join(lines) + "\n"

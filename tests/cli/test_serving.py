@@ -1,6 +1,7 @@
 """`asyncckpt sandbox`."""
 
 import errno
+import json
 import os
 import signal
 
@@ -48,6 +49,21 @@ def test_it_can_limit_the_rate(
     assert codes == [0] * accepted
     assert refused.code == 1
     assert refused.err.startswith("asyncckpt: 429: ")
+
+
+def test_live_jobs_can_be_watched(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with start("sandbox", "--jobs", "1", "--live", "2") as process:
+        assert process.stdout is not None
+        welcome, url, key, watching = [process.stdout.readline() for _ in range(4)]
+        for line in (url, key):
+            monkeypatch.setenv(*line.removeprefix("export ").strip().split("=", 1))
+        listed = run("jobs", "--fields", "id,status")
+        process.send_signal(signal.SIGINT)
+        end(process)
+    assert welcome.startswith("# A sandbox with 3 jobs.")
+    states = [json.loads(line) for line in listed.out.splitlines()]
+    assert watching.split() == ["asyncckpt", "watch", *(state["id"] for state in states[:2])]
+    assert {state["status"] for state in states[:2]} <= {"validating_files", "queued", "running"}
 
 
 def test_without_jobs_it_suggests_no_command() -> None:

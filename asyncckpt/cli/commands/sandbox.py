@@ -17,6 +17,7 @@ __all__ = ["EXAMPLES", "serve_sandbox"]
 EXAMPLES: Final = """\
 Examples:
   asyncckpt sandbox --port 8765
+  asyncckpt sandbox --live 3
   asyncckpt sandbox --latency 0.05 --rate-limit 200 --burst 20
 """
 
@@ -33,6 +34,7 @@ def serve_sandbox(
     port: Annotated[int, Port] = 0,
     jobs: Annotated[int, UpTo100000] = 12,
     checkpoints: Annotated[int, NotNegative] = 30,
+    live: Annotated[int, UpTo100000] = 0,
     seed: int = 0,
     latency: Annotated[float, FiniteNotNegative] = 0.0,
     rate_limit: Annotated[float | None, FinitePositive] = None,
@@ -45,6 +47,7 @@ def serve_sandbox(
         port: Port to listen on; 0 selects a free port.
         jobs: Number of jobs, at most 100000.
         checkpoints: Number of checkpoints of each job.
+        live: Number of further jobs, which run for a few minutes from now on.
         seed: Seed of the data; the same seed gives the same data.
         latency: Seconds before each response.
         rate_limit: Requests per second; more are rejected with 429. Default: no limit.
@@ -63,6 +66,7 @@ def serve_sandbox(
         port=port,
         jobs=jobs,
         checkpoints=checkpoints,
+        live=live,
         seed=seed,
         latency=latency,
         rate_limit=rate_limit,
@@ -70,5 +74,5 @@ def serve_sandbox(
     )
     # Ctrl-C is the normal way to stop a server, not a failure.
     with contextlib.suppress(KeyboardInterrupt):
-        run_until_interrupted(lambda: serve(sandbox, host=host, port=port))
+        run_until_interrupted(lambda: serve(sandbox, live, host=host, port=port))
     return 0
