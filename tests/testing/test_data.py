@@ -1,10 +1,7 @@
 """The generated jobs."""
 
-import pytest
-
 from asyncckpt.testing import Sandbox
 from asyncckpt.testing.data import METHODS
-from asyncckpt.testing.shapes import Status
 
 
 def test_the_seed_decides_the_data() -> None:
@@ -30,39 +27,3 @@ def test_every_job_has_the_requested_number_of_checkpoints() -> None:
     }
     ids = [record["id"] for job in box.job_ids for record in box.checkpoints_of(job)]
     assert len(set(ids)) == 84
-
-
-@pytest.mark.parametrize("status", ["queued", "validating_files"])
-def test_a_waiting_job_has_no_checkpoints_until_it_runs(status: Status) -> None:
-    box = Sandbox(jobs=1, statuses=[status])
-    job = box.job_ids[0]
-    assert not box.checkpoints_of(job)
-    box.add_checkpoint(job)
-    assert len(box.checkpoints_of(job)) == 1
-    assert box.jobs[0]["status"] == "running"
-
-
-def test_a_running_job_grows_and_finishes() -> None:
-    box = Sandbox(jobs=0)
-    job = box.add_job(status="running", checkpoints=2)
-    before = list(box.checkpoints_of(job))
-    new = box.add_checkpoint(job)
-    assert box.checkpoints_of(job) == [new, *before]
-    assert box.jobs[0]["fine_tuned_model"] is None
-    box.finish(job)
-    assert box.jobs[0]["status"] == "succeeded"
-    assert str(box.jobs[0]["fine_tuned_model"]).startswith("ft:")
-    assert (box.jobs[0]["finished_at"] or 0) > new["created_at"]
-    assert box.checkpoints_of(job) == [new, *before]
-    with pytest.raises(ValueError, match="has finished"):
-        box.add_checkpoint(job)
-    with pytest.raises(ValueError, match="has finished"):
-        box.finish(job)
-
-
-def test_a_failed_job_has_an_error() -> None:
-    box = Sandbox(jobs=1, statuses=["running"])
-    with pytest.raises(ValueError, match="a job ends as"):
-        box.finish(box.job_ids[0], "queued")
-    box.finish(box.job_ids[0], "failed")
-    assert box.jobs[0]["error"] is not None

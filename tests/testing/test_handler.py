@@ -111,9 +111,3 @@ async def test_a_rate_limit_has_a_burst() -> None:
         assert int(replies[-1].headers["retry-after"]) in range(998, 1002)
         box.clear()
         assert (await browser.get(checkpoints_path(box))).status == 200
-
-
-async def test_the_former_name_of_the_responses_still_works(box: Sandbox, browser: Browser) -> None:
-    await browser.page()
-    assert box.stats.answers is box.stats.responses
-    assert box.stats.responses == {200: 1}

@@ -171,23 +171,6 @@ async def test_a_request_finds_it_up_to_date(clock: Clock) -> None:
         assert len((await browser.get(file)).body.splitlines()) == 13
 
 
-def test_a_sandbox_may_have_some_from_the_start(clock: Clock) -> None:
-    box = Sandbox(jobs=2, live=5, clock=clock)
-    assert len(box.job_ids) == 7
-    assert [job["status"] for job in box.jobs[:5]] == ["validating_files"] * 5
-    clock.advance(1_000)
-    assert [job["status"] for job in box.jobs[:5]] == [
-        "succeeded",
-        "succeeded",
-        "succeeded",
-        "failed",
-        "succeeded",
-    ]
-    assert [len(box.checkpoints_of(job)) for job in box.job_ids[:3]] == [5] * 3
-    with pytest.raises(TypeError, match="live"):
-        Sandbox(live="all")  # type: ignore[arg-type]
-
-
 def test_a_job_that_is_added_later_is_newer(live: Sandbox) -> None:
     live.add_live_job()
     live.add_job()
@@ -217,20 +200,3 @@ def test_a_clock_that_went_back_undoes_nothing(live: Sandbox, clock: Clock) -> N
     live.clock.advance(0)
     live._dataset._clock = Clock(speed=0, start=START)  # pyright: ignore[reportPrivateUsage]
     assert (job_of(live, job)["status"], len(live.events_of(job))) == before
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ({"epochs": 0}, ValueError),
-        ({"steps_per_epoch": 0}, ValueError),
-        ({"seconds_per_step": 0}, ValueError),
-        ({"keep_epochs": 0}, ValueError),
-        ({"validating": -1}, ValueError),
-        ({"queued": 1.5}, TypeError),
-        ({"outcome": "paused"}, ValueError),
-    ],
-)
-def test_a_wrong_number_is_refused(options: Any, error: type[Exception], live: Sandbox) -> None:
-    with pytest.raises(error, match=next(iter(options))):
-        live.add_live_job(**options)
