@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import sys
 import types
@@ -34,7 +35,7 @@ from asyncckpt.testing import Sandbox
 from support.credentials import AsyncCredential
 from support.programs import COMMAND, plugin_options, run_program
 from support.programs import environment as environment_for_programs
-from support.terminals import run_on_a_terminal
+from support.terminals import on_a_terminal, run_on_a_terminal
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -167,6 +168,21 @@ def with_free_port(text: str) -> str:
         return text.replace("8765", str(server.getsockname()[1]))
 
 
+def shown_by(command: str, expected: str, environment: dict[str, str]) -> str:
+    """Run a command on a terminal, and return what it shows.
+
+    A command that would wait for `timeout` to interrupt it is interrupted at the last line.
+    """
+    endless = re.match(r"timeout -s INT \d+ ", command)
+    if endless is None:
+        return run_on_a_terminal(["bash", "-c", command], environment)[1]
+    program = ["bash", "-c", f"exec {command[endless.end() :]}"]
+    with on_a_terminal(program, environment) as terminal:
+        terminal.read_until(expected.splitlines()[-1])
+        terminal.process.send_signal(signal.SIGINT)
+        return terminal.read_to_end()
+
+
 def matches(shown: str, expected: str) -> bool:
     parts = re.split(r"^\.\.\.\n", expected, flags=re.MULTILINE)
     patterns = (re.escape(part).replace(r"\.\.\.", r"\S*") for part in parts)
@@ -182,7 +198,7 @@ def test_console_blocks_show_what_they_say(page: Path, commands: dict[str, str])
             for command, expected in commands_of(text):
                 if command.startswith("jq ") and shutil.which("jq") is None:
                     continue
-                _, shown = run_on_a_terminal(["bash", "-c", command], commands)
+                shown = shown_by(command, expected, commands)
                 assert matches(shown, expected), f"{page.name}:{block.line} {command}\n{shown}"
 
 
