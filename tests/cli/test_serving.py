@@ -66,6 +66,28 @@ def test_live_jobs_can_be_watched(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert {state["status"] for state in states[:2]} <= {"validating_files", "queued", "running"}
 
 
+def test_its_jobs_can_run_while_one_looks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--profile", "nebius", "--jobs", "1", "--live", "2", "--speed", "10000"]
+    with start("sandbox", *options) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(4)]
+        for line in lines[1:3]:
+            monkeypatch.setenv(*line.removeprefix("export ").strip().split("=", 1))
+        jobs = [json.loads(line) for line in run("jobs").out.splitlines()]
+        watched = run("watch", *[job["id"] for job in jobs], "--interval", "0.05")
+        process.send_signal(signal.SIGINT)
+        end(process)
+    assert len(jobs) == 3
+    updates = [json.loads(line) for line in watched.out.splitlines()]
+    ends = {update["fine_tuning_job_id"] for update in updates if update["type"] == "finished"}
+    assert ends == {job["id"] for job in jobs}
+
+
+def test_a_speed_needs_live_jobs(run: Run) -> None:
+    ran = run("sandbox", "--speed", "60")
+    assert (ran.code, ran.err) == (2, "asyncckpt: --speed needs --live\n")
+
+
 def test_without_jobs_it_suggests_no_command() -> None:
     with start("sandbox", "--jobs", "0") as process:
         assert process.stdout is not None

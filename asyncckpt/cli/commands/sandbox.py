@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -17,8 +17,9 @@ __all__ = ["EXAMPLES", "serve_sandbox"]
 EXAMPLES: Final = """\
 Examples:
   asyncckpt sandbox --port 8765
-  asyncckpt sandbox --live 3
   asyncckpt sandbox --latency 0.05 --rate-limit 200 --burst 20
+  asyncckpt sandbox --live 3 --speed 60
+  asyncckpt sandbox --profile nebius
 """
 
 NotNegative = Parameter(validator=Number(gte=0))
@@ -39,6 +40,8 @@ def serve_sandbox(
     latency: Annotated[float, FiniteNotNegative] = 0.0,
     rate_limit: Annotated[float | None, FinitePositive] = None,
     burst: Annotated[int | None, AtLeastOne] = None,
+    speed: Annotated[float, FinitePositive] = 1.0,
+    profile: Literal["openai", "azure", "nebius", "minimal"] = "openai",
 ) -> int:
     """Serve a sandbox of the API with test data until Ctrl-C.
 
@@ -52,15 +55,19 @@ def serve_sandbox(
         latency: Seconds before each response.
         rate_limit: Requests per second; more are rejected with 429. Default: no limit.
         burst: Requests accepted at once after a pause. Default: 10% of --rate-limit, at least 1.
+        speed: Seconds of training in a second, for the jobs of --live.
+        profile: Kind of server to behave like.
 
     Returns:
         The exit code.
     """
     from asyncckpt.cli.serving import serve
-    from asyncckpt.testing import Sandbox
+    from asyncckpt.testing import Clock, Sandbox
 
     if burst is not None and rate_limit is None:
         raise UsageError("--burst needs --rate-limit")
+    if speed != 1 and not live:
+        raise UsageError("--speed needs --live")
     sandbox = Sandbox(
         host=host,
         port=port,
@@ -71,6 +78,8 @@ def serve_sandbox(
         latency=latency,
         rate_limit=rate_limit,
         burst=burst,
+        clock=Clock(speed),
+        profile=profile,
     )
     # Ctrl-C is the normal way to stop a server, not a failure.
     with contextlib.suppress(KeyboardInterrupt):

@@ -38,6 +38,7 @@ from asyncckpt.testing.faults.fields import (
 from asyncckpt.testing.faults.pages import (
     CyclingCursor,
     EmptyPage,
+    ExpiredCursor,
     StuckCursor,
 )
 from asyncckpt.testing.faults.statuses import (
@@ -58,6 +59,7 @@ __all__ = [
     "DuplicateField",
     "EmptyPage",
     "EndlessBody",
+    "ExpiredCursor",
     "Fault",
     "Gzip",
     "GzipBomb",

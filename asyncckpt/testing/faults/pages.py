@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from asyncckpt.testing.faults.fields import SetField, altered
-from asyncckpt.testing.responses import FaultContext, ServerResponse
+from asyncckpt.testing.responses import FaultContext, ServerResponse, error_body
 
 
 @attrs.frozen
@@ -54,3 +54,24 @@ class EmptyPage:
                 body.update({name: None for name in ("first_id", "last_id") if name in body})
 
         return altered(response, change)
+
+
+@attrs.frozen
+class ExpiredCursor:
+    """A response that rejects the cursor, as if its record had disappeared.
+
+    Inject it with a `page` from 2 on: a request without a cursor is not affected.
+
+    Args:
+        status: The status of the response.
+    """
+
+    status: int = 400
+
+    def apply(self, response: ServerResponse, context: FaultContext) -> ServerResponse:
+        """Replace the page by the error."""
+        after = context.request.query.get("after")
+        if after is None:
+            return response
+        body = error_body(f"No record with the id {after} exists.", param="after")
+        return ServerResponse(status=self.status, body=body)
