@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
@@ -44,6 +45,12 @@ LOST_JOBS: Final = 100
 """How many jobs in a row may fail because of the connection."""
 
 _SHOWN_OF_AN_ID: Final = 100
+
+_HTML: Final = re.compile(
+    rb"\s*<(?:!doctype\b|!--|\?xml\b|(?:html|head|title|meta|script|body|h1|p)[\s/>])",
+    re.IGNORECASE,
+)
+"""The beginning of a page; a file may also begin with another ``<``."""
 
 
 @attrs.frozen
@@ -295,7 +302,7 @@ class Fetching:
                                 f"The result file {_shown(file_id)} is larger than {most} bytes"
                             )
                         partial.write(piece)
-                if partial.beginning.lstrip()[:1] == b"<":
+                if _HTML.match(partial.beginning):
                     # Proxies and captive portals send pages with status 200.
                     raise APIError(f"The result file {_shown(file_id)} is an HTML page")
                 store.keep_file(file_id, task.job_id, _suffix(partial), partial)
@@ -325,7 +332,7 @@ def _checked(identifier: str, build: Callable[[], _T]) -> _T:
         return build()
     except ValueError:
         shown = _shown(identifier)
-    raise APIError(f"The server sent an id that is not one: {shown}")
+    raise APIError(f"The server sent an invalid id: {shown}")
 
 
 def _shown(identifier: str) -> str:

@@ -323,6 +323,17 @@ async def test_a_page_of_a_proxy_is_no_result_file(ended: Sandbox, tmp_path: Pat
         assert (await archive(client, tmp_path)).files == 3
 
 
+@pytest.mark.parametrize("text", ["<|endoftext|>,1\n", "<1e-3,0.5\n", "<"])
+async def test_a_result_file_may_begin_like_a_page(
+    ended: Sandbox, tmp_path: Path, text: str
+) -> None:
+    async with ended.client() as client:
+        ended.inject(faults.Html(text), path="/files/")
+        result = await archive(client, tmp_path)
+    assert (result.files, result.failures) == (3, ())
+    assert text.encode() in files_below(tmp_path / "files").values()
+
+
 async def test_a_result_file_that_is_too_large_is_a_failure(ended: Sandbox, tmp_path: Path) -> None:
     async with ended.client() as client:
         result = await archive(client, tmp_path, max_file_bytes=10)
@@ -438,7 +449,7 @@ async def test_a_job_with_a_hostile_id_is_a_failure(ended: Sandbox, tmp_path: Pa
         result = await archive(client, tmp_path)
     (failure,) = result.failures
     assert failure.fine_tuning_job_id == "../x"
-    assert "The server sent an id that is not one: '../x'" in str(failure.error)
+    assert "The server sent an invalid id: '../x'" in str(failure.error)
 
 
 async def test_a_rejected_key_ends_the_run(ended: Sandbox, tmp_path: Path) -> None:
