@@ -127,7 +127,6 @@ class _StepReader(Reader):
         self._open_steps = open_steps
         self._steps: Steps | None = None
         self._read_steps: list[StepMetrics] | None = None
-        self._failure: BaseException | None = None
         self.source: Source | None = None
 
     async def next_steps(self) -> list[StepMetrics] | None:
@@ -144,13 +143,7 @@ class _StepReader(Reader):
         self.check_open()
         # If somebody else cancelled the task, this raises CancelledError.
         await task
-        failure, self._failure = self._failure, None
-        try:
-            if failure is not None:
-                raise failure
-        finally:
-            # The traceback refers to this frame; this breaks the cycle.
-            del failure
+        self._raise_failure()
         steps, self._read_steps = self._read_steps, None
         self.count_delivered(len(steps or ()))
         return steps
@@ -161,7 +154,7 @@ class _StepReader(Reader):
         finally:
             if self._steps is not None:
                 self._steps.close()
-            self._read_steps = self._failure = None
+            self._read_steps = None
 
     async def _read(self) -> None:
         try:
