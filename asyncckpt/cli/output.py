@@ -9,13 +9,14 @@ import sys
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TextIO, TypeVar
 
 import attrs
 
 from asyncckpt.cli.terminal import printable, printable_json
 from asyncckpt.export.texts import csv_line, json_object
-from asyncckpt.records.base import Record, as_datetime
+from asyncckpt.records.base import Record
 
 if TYPE_CHECKING:
     from asyncckpt.cli.layouts import Layout
@@ -206,7 +207,8 @@ class CSVWriter(Writer[RecordT]):
 def shown_time(created_at: int, *, seconds: bool = False) -> str:
     """Return a time to the minute or to the second, in UTC."""
     try:
-        return f"{as_datetime(created_at):%Y-%m-%d {'%H:%M:%S' if seconds else '%H:%M'}}"
+        time = datetime.fromtimestamp(created_at, UTC)
+        return f"{time:%Y-%m-%d {'%H:%M:%S' if seconds else '%H:%M'}}"
     except (OSError, OverflowError, ValueError):
         # The number is too large, for example because the server sends milliseconds.
         return str(created_at)

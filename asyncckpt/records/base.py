@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
@@ -26,7 +25,6 @@ __all__ = [
     "HasId",
     "ListBody",
     "Record",
-    "as_datetime",
     "extra_field",
     "extra_with_forms",
     "forms_of",
@@ -107,11 +105,6 @@ class Record:
         from asyncckpt.records.pydantic_schema import pydantic_schema
 
         return pydantic_schema(cls, handler.generate_schema)
-
-
-def as_datetime(unixtime: int) -> datetime:
-    """Convert Unix time in seconds to an aware datetime in UTC."""
-    return datetime.fromtimestamp(unixtime, UTC)
 
 
 class HasId(Protocol):
