@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
-from typing import TYPE_CHECKING, Final, TextIO, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, TextIO
 
 import attrs
 
@@ -13,7 +13,7 @@ from asyncckpt.cli.logs import logged
 from asyncckpt.cli.output import Column, TableWriter, Writer, shown_time
 from asyncckpt.cli.status import StatusLine
 from asyncckpt.cli.terminal import UsageError, print_error, print_to_stderr, printable
-from asyncckpt.cli.writing import ToleratedFailures, example_of, status_line
+from asyncckpt.cli.writing import ToleratedFailures, counted, example_of, status_line
 from asyncckpt.errors import APIError, NotFoundError
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from asyncckpt.testing import Sandbox
 
 __all__ = ["Choice", "NameWriter", "write_explained"]
-
-RecordT = TypeVar("RecordT")
 
 _SHOWN_UNRANKED: Final = 3
 _MAX_TEXT_WIDTH: Final = 100
@@ -101,7 +99,7 @@ class Choice:
         try:
             stream = self._stream(client, line, failures)
             ranking = checkpoints.top(
-                _noted(stream, line), self.count, metric=self.metric, mode=self.mode
+                counted(stream, line), self.count, metric=self.metric, mode=self.mode
             )
         except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from None
@@ -118,7 +116,7 @@ class Choice:
             curve = client.fine_tuning.jobs.step_metrics(best.checkpoint.fine_tuning_job_id)
             async with curve:
                 with logged(line, verbose=self.verbose), line:
-                    return await best.explain(_noted(curve, line))
+                    return await best.explain(counted(curve, line))
         except NotFoundError:
             # Not every server has events and files.
             return best.explain()
@@ -140,14 +138,6 @@ class Choice:
         )
         line.follow(stream, None if self.all_jobs else len(self.job_ids))
         return stream
-
-
-async def _noted(
-    records: AsyncIterable[RecordT], line: StatusLine
-) -> AsyncGenerator[RecordT, None]:
-    async for record in records:
-        line.arrived()
-        yield record
 
 
 class NameWriter(Writer["Ranked"]):

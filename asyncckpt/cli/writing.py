@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from asyncckpt.streams.failures import JobFailure
     from asyncckpt.testing import Sandbox
 
-__all__ = ["ToleratedFailures", "example_of", "print_next_example", "status_line", "write_all"]
+__all__ = [
+    "ToleratedFailures",
+    "counted",
+    "example_of",
+    "print_next_example",
+    "status_line",
+    "write_all",
+]
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -86,7 +93,7 @@ async def _write_file(
     from asyncckpt.export import write
 
     layout = plan.layout
-    arriving: Iterable[RecordT] | AsyncIterable[RecordT] = _noted(records, line)
+    arriving: Iterable[RecordT] | AsyncIterable[RecordT] = counted(records, line)
     if plan.order is not None:
         arriving = await _sorted(records, plan.order, line)
     count = await write(
@@ -103,12 +110,13 @@ async def _write_file(
 async def _sorted(
     records: AsyncIterable[RecordT], order: Order[RecordT], line: StatusLine
 ) -> list[RecordT]:
-    return order.sort([record async for record in _noted(records, line)])
+    return order.sort([record async for record in counted(records, line)])
 
 
-async def _noted(
+async def counted(
     records: AsyncIterable[RecordT], line: StatusLine
 ) -> AsyncGenerator[RecordT, None]:
+    """Yield records, and count them in a status line."""
     async for record in records:
         line.arrived()
         yield record
