@@ -14,6 +14,7 @@ from aioresponses import aioresponses as AioResponses  # noqa: N812  (upstream w
 from hypothesis import settings
 
 from asyncckpt import AsyncClient
+from asyncckpt.protocol import retries
 from asyncckpt.resources import endpoint
 from asyncckpt.testing import Sandbox, pytest_plugin
 
@@ -69,6 +70,12 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     A module that needs the real page size overrides this fixture.
     """
     monkeypatch.setattr(endpoint, "PAGE_SIZE", 10)
+
+
+@pytest.fixture
+def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry after a millisecond."""
+    monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
 
 
 @pytest.fixture

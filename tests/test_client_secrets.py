@@ -15,7 +15,6 @@ from asyncckpt import (
     APIError,
     AsyncClient,
 )
-from asyncckpt.protocol import retries
 from asyncckpt.testing import Sandbox, faults
 
 from support.listing import list_ids
@@ -92,9 +91,8 @@ WAYS: dict[str, Callable[..., AsyncClient]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_secret_is_never_shown(
-    way: str, sandbox: Sandbox, leaks: None, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch
+    way: str, sandbox: Sandbox, leaks: None, logged: io.StringIO, short_backoff: None
 ) -> None:
-    monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
     shown: list[str] = []
     for name, echo in ECHOES.items():
         sandbox.clear()

@@ -36,7 +36,7 @@ from asyncckpt.testing.faults import Fault
 
 from support import faults_table
 from support.faults_table import MAX_BODY_BYTES, TABLE, Row
-from support.servers import Proxy, path_of, response, serving, tunnel_to
+from support.servers import Proxy, full_backlog, path_of, response, serving, tunnel_to
 
 BY_ID = {row.id: row for row in TABLE}
 RETRIES = 2
@@ -232,16 +232,8 @@ async def test_refused(sandbox: Sandbox, connect: Connect) -> None:
 @shows("unanswered")
 async def test_unanswered(sandbox: Sandbox, connect: Connect) -> None:
     row = BY_ID["unanswered"]
-    with contextlib.ExitStack() as sockets:
-        listener = sockets.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        # Whoever comes after the backlog is full gets no answer.
-        for _ in range(3):
-            early = sockets.enter_context(socket.socket())
-            early.setblocking(False)
-            early.connect_ex(listener.getsockname())
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    with full_backlog() as port:
+        url = f"http://127.0.0.1:{port}/v1"
         async with connect(base_url=url, **options_for(row)) as client:
             outcome = await read(client, sandbox.job_ids[0])
         check(outcome, row)

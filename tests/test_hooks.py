@@ -28,7 +28,6 @@ from asyncckpt import (
     hooks,
 )
 from asyncckpt.hooks import Hooks, hooks_from
-from asyncckpt.protocol import retries
 from asyncckpt.testing import Sandbox, faults, limiters
 from asyncckpt.transport.exchange import PoolExchange
 
@@ -38,12 +37,9 @@ from support.listing import list_ids, served_ids
 from support.secrets import KEY, Keys, all_that_shows
 from support.turns import until
 
+pytestmark = pytest.mark.usefixtures("short_backoff")
+
 TEMPLATE = "/v1/fine_tuning/jobs/{fine_tuning_job_id}/checkpoints"
-
-
-@pytest.fixture(autouse=True)
-def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
 
 
 @pytest.fixture

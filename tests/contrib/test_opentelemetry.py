@@ -37,12 +37,13 @@ from asyncckpt import (
     Pager,
 )
 from asyncckpt.contrib.opentelemetry import OpenTelemetryHook
-from asyncckpt.protocol import retries
 from asyncckpt.testing import Sandbox, faults, limiters
 
 from support.listing import list_ids
 from support.secrets import KEY, Keys
 from support.turns import until
+
+pytestmark = pytest.mark.usefixtures("short_backoff")
 
 LIST = "fine_tuning.jobs.checkpoints.list"
 GET = "GET /v1/fine_tuning/jobs/{fine_tuning_job_id}/checkpoints"
@@ -123,11 +124,6 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
     return span.attributes or {}
-
-
-@pytest.fixture(autouse=True)
-def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
 
 
 @pytest.fixture

@@ -4,15 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from asyncckpt.protocol import retries
-
 from support import leftovers
-
-
-@pytest.fixture
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retry without a pause worth the name."""
-    monkeypatch.setattr(retries, "_FIRST_BACKOFF", 0.001)
 
 
 @pytest.fixture

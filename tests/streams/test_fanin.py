@@ -30,7 +30,7 @@ from support.turns import turns, until
 
 GATE = "asyncckpt.transport.gate.monotonic"
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("short_backoff")
 
 
 @BOTH

@@ -34,7 +34,7 @@ from support.fanins import (
 from support.leftovers import end_a_loop_with_open
 from support.turns import turns, until, with_timeout_at
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("short_backoff")
 
 
 @BOTH

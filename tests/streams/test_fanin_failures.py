@@ -37,7 +37,7 @@ from support.fanins import (
 )
 from support.turns import turns
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("short_backoff")
 
 
 def fail(sandbox: Sandbox, job: str, page: int = 1) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import attrs
@@ -185,6 +186,22 @@ class Proxy:
             await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
         finally:
             far_writer.close()
+
+
+@contextlib.contextmanager
+def full_backlog() -> Iterator[int]:
+    """The port of a server that accepts no connection."""
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        # Connections beyond the backlog are not accepted.
+        for _ in range(3):
+            early = sockets.enter_context(socket.socket())
+            early.setblocking(False)
+            early.connect_ex(("127.0.0.1", port))
+        yield port
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -31,6 +31,8 @@ from asyncckpt.records import result_files
 from support.events import Recorder
 from support.servers import Counted, serving
 
+pytestmark = pytest.mark.usefixtures("short_backoff")
+
 SECRET = "sk-planted/9f8e7d6c"
 JOB = FineTuningJob("ftjob-1", 1, "m", "succeeded", "file-0", result_files=["file-1"])
 HEADER = b"step,train_loss\n"
@@ -92,11 +94,6 @@ def curve_of(client: AsyncClient, **options: Any) -> Curve:
     return client.fine_tuning.jobs.step_metrics(JOB, **options)
 
 
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncckpt.protocol.retries._FIRST_BACKOFF", 0.0)
-
-
 async def test_a_file_is_requested_as_a_file() -> None:
     async with responding(whole()) as server, server.client() as client:
         assert len(await curve_of(client, extra_query={"a": "b"})) == 100
@@ -127,10 +124,7 @@ async def test_a_file_that_stays_cut_is_an_error(caplog: pytest.LogCaptureFixtur
     ]
 
 
-async def test_hooks_are_told_of_every_attempt_and_of_the_failure(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("asyncckpt.protocol.retries._FIRST_BACKOFF", 0.001)
+async def test_hooks_are_told_of_every_attempt_and_of_the_failure() -> None:
     events = Recorder()
     async with responding(cut(200)) as server, server.client(max_retries=2, hooks=events) as client:
         with pytest.raises(APIConnectionError) as caught:

@@ -26,7 +26,7 @@ from asyncckpt.transport.exchange import (
 )
 from asyncckpt.transport.pool import MAX_INFORMATIONAL
 
-from support.servers import path_of, response, serving
+from support.servers import full_backlog, path_of, response, serving
 from support.turns import until
 
 # Only for servers that do not respond.
@@ -603,20 +603,10 @@ class Resolver(AbstractResolver):
 async def test_a_connection_that_takes_too_long(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with contextlib.ExitStack() as sockets:
-        listener = sockets.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        # Connections beyond the backlog are not accepted.
-        for _ in range(3):
-            early = sockets.enter_context(socket.socket())
-            early.setblocking(False)
-            early.connect_ex(listener.getsockname())
+    with full_backlog() as port:
         async with opened(kind) as client:
             with pytest.raises(APITimeoutError, match=f"^No connection within {SHORT} s$"):
-                await client.get(
-                    f"http://127.0.0.1:{listener.getsockname()[1]}/", timeout=Timeout(connect=SHORT)
-                )
+                await client.get(f"http://127.0.0.1:{port}/", timeout=Timeout(connect=SHORT))
     # It is the network's fault, not that of aiohttp's internals.
     assert caplog.messages == []
 
