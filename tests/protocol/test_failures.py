@@ -20,7 +20,12 @@ from asyncckpt import (
     Response,
     UnprocessableEntityError,
 )
-from asyncckpt.protocol.failures import printable, status_error, validation_error
+from asyncckpt.protocol.failures import (
+    BodyTooLongError,
+    printable,
+    status_error,
+    validation_error,
+)
 from asyncckpt.protocol.secrets import KEPT_OF_A_BODY
 
 from support.strategies import thorough
@@ -198,3 +203,9 @@ class TestValidationError:
     def test_the_message_quotes_the_first_120_characters_of_the_body(self) -> None:
         error = validation_error(answer(content=b"x" * 200), "nothing", "$")
         assert str(error).endswith(f"; body begins {'x' * 120!r}")
+
+
+def test_the_error_for_a_long_body_does_not_show_the_body() -> None:
+    error = BodyTooLongError("too long", answer(200, b"secret"))
+    assert str(error) == "too long"
+    assert error.response.content == b"secret"
