@@ -156,3 +156,18 @@ def test_too_many_new_records_are_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "MAX_NEW", 150)
     with pytest.raises(TooManyRecordsError, match="more than 150 new records"):
         read(follow(served(300)), thorough=True)
+
+
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_the_order_that_a_list_has_shown_holds_for_records_of_one_time(is_restored: bool) -> None:
+    records = [FineTuningJobEvent(f"ftevent-{n}", min(n, 25), "info", "") for n in range(60)]
+    source, state = Served("oldest first", records=records), ListState()
+    follower = follow(source, state)
+    read(follower, thorough=True)
+    names = ["ftevent-new-c", "ftevent-new-a", "ftevent-new-b"]
+    records += [FineTuningJobEvent(name, 25, "info", "") for name in names]
+    if is_restored:
+        follower = follow(source, state)
+    for _ in range(2):
+        found = drive(follower.read(thorough=False))
+        assert [record.id for record in found] == names

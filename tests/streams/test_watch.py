@@ -196,6 +196,16 @@ async def test_the_checkpoints_of_a_job_come_in_order_of_their_steps() -> None:
 
 
 @in_virtual_time
+async def test_updates_come_in_order_of_time_whatever_their_steps_are() -> None:
+    job = WatchedJob(status="succeeded")
+    for at, step in ((1, 30), (2, 10), (3, 20)):
+        job.create(at, step)
+    updates = [update async for update in watch([job])]
+    steps = [one.checkpoint.step_number for one in updates if isinstance(one, CheckpointCreated)]
+    assert steps == [30, 10, 20]
+
+
+@in_virtual_time
 async def test_a_quiet_job_costs_three_small_requests_a_poll() -> None:
     job = WatchedJob()
     for at in range(250):

@@ -16,6 +16,7 @@ from asyncckpt import (
     APIConnectionError,
     APIError,
     APIResponseValidationError,
+    APIStatusError,
     APITimeoutError,
     AsyncClient,
     AuthenticationError,
@@ -27,8 +28,11 @@ from asyncckpt import (
     hooks,
 )
 from asyncckpt.records import result_files
+from asyncckpt.transport.download import Download
+from asyncckpt.transport.session import SessionManager
 
 from support.events import Recorder
+from support.exchanges import call
 from support.servers import Counted, serving
 
 pytestmark = pytest.mark.usefixtures("short_backoff")
@@ -336,6 +340,23 @@ async def test_content_that_is_not_a_result_file_is_shown_without_the_key() -> N
     assert error.response.content.startswith(b"loss,key")
     assert SECRET.encode() not in error.response.content
     assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize("status", [300, 399, 404])
+async def test_only_a_success_is_a_file(status: int) -> None:
+    async with responding(head(status, 5) + b"wrong") as server, server.client() as client:
+        with pytest.raises(APIStatusError) as caught:
+            await curve_of(client)
+    response = caught.value.response
+    assert (response.status_code, response.content) == (status, b"wrong")
+
+
+async def test_a_file_must_be_open_to_be_read() -> None:
+    session = SessionManager(
+        session=None, connection_limit=1, ssl=True, trust_env=False, trace_configs=[]
+    )
+    with pytest.raises(RuntimeError, match="the file is not open"):
+        await Download(session, call()).read()
 
 
 @pytest.mark.parametrize("responses", [[cut(200)], [head(503, 0)], [None], [whole(b"a,b\n")]])
