@@ -17,11 +17,11 @@ async def test_asynchronous(asyncckpt_sandbox: Sandbox) -> None:
     assert len(asyncckpt_sandbox.job_ids) == 3
 
 
-def test_synchronous(asyncckpt_sandbox: Sandbox) -> None:
+def test_sync(asyncckpt_sandbox: Sandbox) -> None:
     assert len(asyncckpt_sandbox.job_ids) == 12
 
 
-def test_synchronous_client(asyncckpt_client: AsyncClient) -> None:
+def test_sync_client(asyncckpt_client: AsyncClient) -> None:
     async def main() -> int:
         return len((await asyncckpt_client.fine_tuning.jobs.list()).data)
 
@@ -100,6 +100,22 @@ class TestMarks:
             with pytest.raises(InternalServerError) as caught:
                 await checkpoints.list(asyncckpt_sandbox.job_ids[0])
             assert caught.value.status_code == status
+
+
+class TestOwnSandbox:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def asyncckpt_sandbox(cls) -> Iterator[Sandbox]:
+        with Sandbox(jobs=2) as sandbox:
+            yield sandbox
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("number", [1, 2])
+    async def test_own_sandbox(
+        self, asyncckpt_sandbox: Sandbox, asyncckpt_client: AsyncClient, number: int
+    ) -> None:
+        assert len((await asyncckpt_client.fine_tuning.jobs.list()).data) == 2
+        assert asyncckpt_sandbox.stats.requests == number
 
 
 @LIMITED

@@ -32,7 +32,7 @@ def service(client: AsyncClient) -> web.Application:
 @pytest.mark.asyncio
 @pytest.mark.asyncckpt_sandbox(jobs=1, checkpoints=25)
 async def test_service(
-    aiohttp_client: OpenBrowser, asyncckpt_client: AsyncClient, asyncckpt_sandbox: Sandbox
+    asyncckpt_sandbox: Sandbox, asyncckpt_client: AsyncClient, aiohttp_client: OpenBrowser
 ) -> None:
     browser = await aiohttp_client(service(asyncckpt_client))
     async with browser.get(f"/{asyncckpt_sandbox.job_ids[0]}") as response:
@@ -41,7 +41,7 @@ async def test_service(
 
 @pytest.mark.asyncio
 async def test_disconnect(
-    aiohttp_client: OpenBrowser, asyncckpt_client: AsyncClient, asyncckpt_sandbox: Sandbox
+    asyncckpt_sandbox: Sandbox, asyncckpt_client: AsyncClient, aiohttp_client: OpenBrowser
 ) -> None:
     browser = await aiohttp_client(service(asyncckpt_client))
     asyncckpt_sandbox.inject(faults.Hang())

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -204,6 +205,7 @@ def rate_after_dip(low: float, dip: float, high: float, latency: float) -> Calla
     return measure
 
 
+@functools.cache  # two rows show a figure of the same run
 def _two(rate: float, burst: int, latency: float, start: float, seed: int) -> tuple[float, float]:
     server = Simulation(TokenBucket(rate, burst), latency=latency, until=61, seed=seed)
     clients = [Client(server, jobs=10**9), Client(server, jobs=10**9, start=start)]
