@@ -1,4 +1,4 @@
-"""An append-only file of what a run has fetched.
+"""Keeps what a run has fetched in an append-only file.
 
 Each entry has a checksum. A process that is killed leaves at most one incomplete entry, the last.
 It is cut off when the journal is read again, so that everything before it counts.

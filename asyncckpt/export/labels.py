@@ -1,4 +1,4 @@
-"""The words of a plot, the same in text and in a figure.
+"""Defines the words of a plot, the same in text and in a figure.
 
 Names come from a server, so they are escaped and cut. They are shown in ASCII: fonts lack
 characters, and a terminal may show one as two columns.

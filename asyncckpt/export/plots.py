@@ -1,4 +1,4 @@
-"""Plots of fine-tuning jobs: the training curves, with the checkpoints and the best of them."""
+"""Plots fine-tuning jobs: the training curves, with the checkpoints and the best of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The events of fine-tuning jobs; `asyncckpt.records` says what all records share.
+"""Defines the records of events; `asyncckpt.records` says what all records share.
 
 They are imported on first use, as jobs are.
 """

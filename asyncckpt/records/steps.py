@@ -1,4 +1,4 @@
-"""The records of a training curve: what was measured at each step.
+"""Defines the records of a training curve: what was measured at each step.
 
 They are imported on first use, as jobs are.
 """

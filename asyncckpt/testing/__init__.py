@@ -1,4 +1,4 @@
-"""A sandbox of the API for tests: a real HTTP server in the process, with data and faults.
+"""Provides a sandbox of the API for tests: a real HTTP server in the process, with data and faults.
 
 It needs no key and no network. A test of your own code looks like this::
 

@@ -1,4 +1,4 @@
-"""The behaviour of the API: which request gets which page, job, file or error. Nothing here awaits.
+"""Decides which request gets which page, job, file or error. Nothing here awaits.
 
 It follows the fine-tuning section of the OpenAI API reference, and Azure's form of it: the prefix
 `/openai`, of a resource or a project, the `api-key` header, the `api-version` query field, and

@@ -1,4 +1,4 @@
-"""The generated checkpoints of a job, each computed when it is read.
+"""Generates the checkpoints of a job, each when it is read.
 
 Every record is a function of the seed, the job and the step. A job with a million checkpoints needs
 no memory, and the same seed always gives the same data.

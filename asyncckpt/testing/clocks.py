@@ -1,4 +1,4 @@
-"""The clock that live jobs run by."""
+"""Provides the clock that live jobs run by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated fine-tuning jobs, as the API returns them. The same seed always gives the same jobs."""
+"""Generates fine-tuning jobs as the API returns them. The same seed always gives the same jobs."""
 
 from __future__ import annotations
 

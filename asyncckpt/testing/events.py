@@ -1,4 +1,4 @@
-"""The events of a job, each computed when it is read.
+"""Generates the events of a job, each when it is read.
 
 They are numbered in the order in which they happen: the opening ones, then one for each step and
 for each checkpoint, then those of the end. Messages are those of the API.

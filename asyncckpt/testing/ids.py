@@ -1,4 +1,4 @@
-"""Ids that carry the number of their object, so that a list of any length needs no table."""
+"""Encodes the number of an object in its id, so that a list of any length needs no table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One generated job: what it is, what it has done, and how it goes on."""
+"""Generates one job: what it is, what it has done, and how it goes on."""
 
 from __future__ import annotations
 

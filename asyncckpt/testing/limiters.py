@@ -49,7 +49,7 @@ class Limiter(Protocol):
         ...
 
     def release(self, now: float) -> None:
-        """Note that an admitted request has been answered."""
+        """Note that an admitted request has got its response."""
         ...
 
 
@@ -89,7 +89,7 @@ class TokenBucket:
         )
 
     def release(self, now: float) -> None:
-        """Nothing: only arrivals count."""
+        """Do nothing: only arrivals count."""
 
 
 @attrs.define
@@ -125,7 +125,7 @@ class FixedWindow:
         return Verdict(admitted, self.limit, left, reset, 0.0 if left else reset)
 
     def release(self, now: float) -> None:
-        """Nothing: only arrivals count."""
+        """Do nothing: only arrivals count."""
 
 
 @attrs.define
@@ -158,16 +158,16 @@ class SlidingWindow:
         return Verdict(admitted, self.limit, left, reset, wait)
 
     def release(self, now: float) -> None:
-        """Nothing: only arrivals count."""
+        """Do nothing: only arrivals count."""
 
 
 @attrs.define
 class Concurrency:
-    """Admits a request while fewer than `limit` are being answered.
+    """Admits a request while fewer than `limit` are in progress.
 
     Args:
         limit: Requests in flight at once.
-        retry_after: Seconds it tells those it refuses; it cannot know better.
+        retry_after: Seconds that a refused request is told to wait.
     """
 
     limit: int = attrs.field(validator=attrs.validators.ge(1))
@@ -183,20 +183,20 @@ class Concurrency:
         return Verdict(admitted, self.limit, left, wait, wait)
 
     def release(self, now: float) -> None:
-        """Give a place back."""
+        """Free the place of a request."""
         self._in_flight -= 1
 
 
 @attrs.frozen
 class Hints:
-    """Which headers tell a client about the limit.
+    """Says which headers announce the limit.
 
     Args:
-        retry_after: What a refusal says in `Retry-After`: `"honest"` for the time until the
-            next request will be admitted, in whole seconds rounded up as RFC 9110 (10.2.3)
-            wants it; a number of seconds; text as it stands, such as a date; or None.
-        retry_after_ms: Whether a refusal says the honest time in `retry-after-ms` as well.
-        ratelimit: Whether every answer carries `x-ratelimit-limit-requests`,
+        retry_after: The value of `Retry-After` in a refusal: `"honest"` for the time until the
+            next request is admitted, in whole seconds and rounded up (RFC 9110, 10.2.3); a number
+            of seconds; text, such as a date; or None for no header.
+        retry_after_ms: Whether a refusal has the exact time in `retry-after-ms` too.
+        ratelimit: Whether every response has `x-ratelimit-limit-requests`,
             `-remaining-requests` and `-reset-requests`.
     """
 
@@ -205,7 +205,7 @@ class Hints:
     ratelimit: bool = False
 
     def headers(self, verdict: Verdict) -> tuple[tuple[str, str], ...]:
-        """Return the headers for one answer."""
+        """Return the headers for one response."""
         headers: list[tuple[str, str]] = []
         if not verdict.admitted:
             headers.extend(self._refusal(verdict))

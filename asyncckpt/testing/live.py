@@ -1,4 +1,4 @@
-"""Jobs that run by a clock: what such a job has done is a function of the time.
+"""Generates jobs that run by a clock: what such a job has done is a function of the time.
 
 Nothing happens in the background. A job is brought up to date when somebody looks at it, so the
 clock may jump, stand still or run at any speed.

@@ -1,4 +1,4 @@
-"""How other servers of the API differ from OpenAI's: names, order, pages, fields and credentials.
+"""Describes how other servers differ from OpenAI's: names, order, pages, fields and credentials.
 
 Azure, Nebius and a minimal server of one's own are described from their documentation and samples.
 What is not known of a server is as at OpenAI.

@@ -1,4 +1,4 @@
-"""The result file of a job: a CSV of its steps.
+"""Generates the result file of a job: a CSV of its steps.
 
 OpenAI documents five columns. Azure names some of them differently, has two more, and writes -1
 for what was not measured.

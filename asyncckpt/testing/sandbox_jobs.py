@@ -1,4 +1,4 @@
-"""The jobs of a sandbox, as tests read and change them."""
+"""Gives tests access to the jobs of a sandbox."""
 
 from __future__ import annotations
 

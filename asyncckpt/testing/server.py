@@ -1,4 +1,4 @@
-"""The sandbox: a real HTTP server of the API inside the process."""
+"""Provides the sandbox: a real HTTP server of the API inside the process."""
 
 from __future__ import annotations
 

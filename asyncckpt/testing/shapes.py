@@ -1,4 +1,4 @@
-"""The objects of the API as JSON: the fine-tuning section of the OpenAI API reference."""
+"""Defines the objects of the API as JSON: the fine-tuning section of the OpenAI API reference."""
 
 from __future__ import annotations
 

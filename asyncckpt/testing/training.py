@@ -1,4 +1,4 @@
-"""What a job measures at each of its steps, computed when it is asked for.
+"""Generates what a job measures at each of its steps, when it is read.
 
 Every number is a function of the seed, the job and the step. A job with a million steps needs no
 memory, and the same seed always gives the same data.

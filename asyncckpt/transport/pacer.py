@@ -120,7 +120,7 @@ class Pacer:
         max_in_flight: How many requests may be in flight at once.
 
     Attributes:
-        in_flight: Requests sent and not yet answered.
+        in_flight: Requests that have no response yet.
         accepted_count: Responses other than 429.
         round_trip: Smoothed seconds from sending to the response; 0.0 before the first.
         limit: The server's limit as last measured, in requests a second; None before.
