@@ -268,8 +268,8 @@ def find_best(
         metric: Any metric of the checkpoints. Default: the first of full_valid_loss, valid_loss,
             full_valid_mean_token_accuracy, valid_mean_token_accuracy, train_loss that every job
             has.
-        mode: Whether the lowest or the highest value is the best. Default: the name of the
-            metric tells.
+        mode: Whether the lowest or the highest value is the best. Default: by the name
+            of the metric.
         top: Checkpoints to show, the best first.
         concurrency: Jobs listed at the same time.
         connection: How to reach the API.

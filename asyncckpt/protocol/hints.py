@@ -92,7 +92,7 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _seconds_until(text: str, date: str | None, now: float) -> float | None:
-    """Seconds until an HTTP date, by the server's clock where the response has a `Date`."""
+    """Return the seconds until an HTTP date, by the `Date` of the response if it has one."""
     moment = _timestamp(text)
     if moment is None:
         return None
@@ -135,7 +135,7 @@ _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
 
 def _duration(text: str | None) -> float | None:
-    """Seconds in a duration such as ``1s``, ``6m0s``, ``20ms`` or ``1h2m3.5s``."""
+    """Return the seconds of a duration such as ``1s``, ``6m0s``, ``20ms`` or ``1h2m3.5s``."""
     if text is None:
         return None
     parts = _DURATION_PART.findall(text)

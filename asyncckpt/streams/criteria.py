@@ -1,4 +1,4 @@
-"""What checkpoints are compared by: the value of a metric, and whether less or more is better."""
+"""Compares checkpoints by the value of a metric, of which less or more is better."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training curve of a job: a stream of what was measured at each step."""
+"""Streams the training curve of a job: what was measured at each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a ranking keeps of a job, however many checkpoints it has."""
+"""Keeps what a ranking needs of a job, however many checkpoints it has."""
 
 from __future__ import annotations
 

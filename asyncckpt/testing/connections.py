@@ -54,7 +54,7 @@ class Connections(web.Server):
             self._all_closed.set()
 
     def has_unread(self, listener: asyncio.Server) -> bool:
-        """Whether clients have connected, sent or closed something unknown to the server yet."""
+        """Return whether clients have connected, sent or closed something that is not read yet."""
         reading = filter(_is_reading, self._open.values())
         sockets = [transport.get_extra_info("socket") for transport in reading]
         with selectors.DefaultSelector() as selector:

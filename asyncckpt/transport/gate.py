@@ -1,4 +1,4 @@
-"""The gate: where requests wait until the pacer lets them be sent."""
+"""Holds requests back until the pacer lets them be sent."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Gate:
         return len(self._queue)
 
     def is_pausing(self) -> bool:
-        """Whether all requests wait for the server, rather than for the next slot."""
+        """Return whether all requests wait for the server, rather than for the next slot."""
         return self.pacer.is_pausing(monotonic())
 
     async def enter(self) -> Ticket:

@@ -1,4 +1,4 @@
-"""How fast a client may send: learned from what the server accepts, shared by all its requests.
+"""Decides how fast a client may send, from what the server accepts of all its requests.
 
 One idea: **the pace is a measurement, and what follows tests it.** A server that accepted n
 requests in the t seconds between two refusals has a limit of n / t. The client sends just below
@@ -193,7 +193,7 @@ class Pacer:
         return None if rate == math.inf else rate
 
     def delay(self, now: float) -> float:
-        """Seconds to wait before the next request.
+        """Return the seconds to wait before the next request.
 
         Returns:
             0.0 to send now, more to ask again after that time, `math.inf` to ask again after the
@@ -211,7 +211,7 @@ class Pacer:
         return 0.0
 
     def is_pausing(self, now: float) -> bool:
-        """Whether the whole client waits for the server, rather than for the next slot."""
+        """Return whether the whole client waits for the server, rather than for the next slot."""
         quota = self._quota
         return self.is_closed or (quota is not None and quota.is_used_up(now, self.in_flight))
 
@@ -299,7 +299,7 @@ class Pacer:
             self._idle_since = now
 
     def _until_wider(self, now: float) -> float:
-        """Seconds until one more may be in flight; before the first response the bound doubles."""
+        """Return the seconds until another request may be in flight, as the bound doubles."""
         if self._flight >= self._max_in_flight:
             return math.inf
         if self._widens_at is None:
@@ -363,7 +363,7 @@ class Pacer:
         self._last_closure = closure
 
     def _is_likely_limit(self, closure: float) -> bool:
-        """Whether what was accepted until the first refusal, and until now, shows a limit.
+        """Return whether what was accepted until the first refusal, and until now, shows a limit.
 
         After a long closure, an outage is as likely. If most of what was in flight was accepted,
         the refusal may have had other reasons.
@@ -430,7 +430,7 @@ class Pacer:
         return mean
 
     def _is_short(self, closure: float, rate: float) -> bool:
-        """Whether a limit of that rate explains the closure, rather than a window that ended."""
+        """Return whether a limit of that rate explains the closure, not a window that ended."""
         return closure < self.round_trip + 10 / rate
 
     def _settle(self, believed: _Measurement, now: float) -> None:

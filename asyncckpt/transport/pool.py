@@ -133,7 +133,7 @@ class Internals:
 
     @staticmethod
     def is_network_error(error: Exception) -> bool:
-        """Whether an error comes from the network or the server, not from changed internals."""
+        """Return whether an error is of the network or the server, not of changed internals."""
         return isinstance(error, _NETWORK_ERRORS)
 
 
@@ -241,11 +241,11 @@ class Watch(asyncio.Protocol):
         return protocol
 
     def is_silent(self) -> bool:
-        """Whether the event loop has read nothing that no request has asked for."""
+        """Return whether the event loop has read nothing that no request has asked for."""
         return not (self._handler.should_close or self._transport.is_closing())
 
     def has_responses(self) -> bool:
-        """Whether aiohttp has parsed responses that nobody has read."""
+        """Return whether aiohttp has parsed responses that nobody has read."""
         return bool(self._handler._buffer)
 
     @property
@@ -254,7 +254,7 @@ class Watch(asyncio.Protocol):
         return not self._transport.is_closing()
 
     def may_be_used(self) -> bool:
-        """Whether nothing has arrived, be it that the event loop has read it or not.
+        """Return whether nothing has arrived, read by the event loop or not.
 
         The connection was taken from the pool just now, so it is open.
         """

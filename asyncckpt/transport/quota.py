@@ -34,7 +34,7 @@ class Quota:
         return self._moves < 3
 
     def is_used_up(self, now: float, in_flight: int) -> bool:
-        """Whether no more may be sent before the reset."""
+        """Return whether no more may be sent before the reset."""
         return now < self.resets_at and in_flight >= self.remaining and self.is_window
 
     def hear(self, now: float, hints: RateLimitHints) -> None:

@@ -50,8 +50,8 @@ def plot_jobs(
         job_ids: Jobs to plot; "-" reads ids from stdin, one per line.
         all_jobs: Plot the best of all jobs of the account.
         metric: Any metric of the checkpoints. Default: as for asyncckpt best.
-        mode: Whether the lowest or the highest value is the best. Default: the name of the
-            metric tells.
+        mode: Whether the lowest or the highest value is the best. Default: by the name
+            of the metric.
         top: Jobs to plot, at most 20: those with the best checkpoints.
         output: Write a .png or .svg file instead; it needs asyncckpt[plots].
         concurrency: Jobs read at the same time.
