@@ -156,6 +156,9 @@ class Store:
             self._check_files(self.manifest, stop)
             self.jobs = read_index(layout.place_of(INDEX))
             self.files = read_result_files(layout.place_of(RESULT_FILES))
+        elif layout.place_of(INDEX).exists():
+            # Without it, what is no longer on the server would be replaced.
+            raise damaged(layout.manifest, "it is missing")
         self.journal.replay(self._apply)
         self._check_result_files(stop)
         self._file_names = {

@@ -108,6 +108,17 @@ async def test_the_hidden_directory_is_missed(account: AsyncClient, tmp_path: Pa
         await archive(account, tmp_path / "two")
 
 
+async def test_a_lost_manifest_does_not_lead_to_a_new_archive(
+    account: AsyncClient, tmp_path: Path
+) -> None:
+    await archive(account, tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    saved = files_below(tmp_path)
+    with pytest.raises(ArchiveError, match=r"manifest\.json is damaged \(it is missing\)"):
+        await archive(account, tmp_path)
+    assert saved.items() <= files_below(tmp_path).items()
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
