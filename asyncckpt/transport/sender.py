@@ -40,7 +40,7 @@ _WaitedT = TypeVar("_WaitedT")
 _log: Final = logging.getLogger("asyncckpt")
 
 
-async def send(
+def send(
     session: SessionManager,
     call: Call,
     decode: Callable[[Response], _T],
@@ -48,7 +48,7 @@ async def send(
     *,
     through: Exchange | None = None,
     observer: CallObserver | None = None,
-) -> _T:
+) -> Coroutine[object, object, _T]:
     """Send a call, and retry it until it succeeds or `next_step` decides to give up.
 
     Args:
@@ -61,7 +61,7 @@ async def send(
         observer: Reports the call to the hooks of the client; default: a new one.
 
     Returns:
-        The result of `decode`.
+        A coroutine that returns the result of `decode`.
 
     Raises:
         APIError: See `asyncckpt.errors`. A note has the number of attempts if there were several.
@@ -69,12 +69,13 @@ async def send(
         Exception: Any exception of an `api_key` callable.
     """
     observer = observer or new_observer(call)
-    if observer is None:
-        async with session.lease() as exchange:
-            return await _Sending(through or exchange, call, decode, on_wire).run()
+    sending = _Sending(call, decode, on_wire, observer).run(session, through)
+    return sending if observer is None else _observed(sending, observer)
+
+
+async def _observed(sending: Coroutine[object, object, _T], observer: CallObserver) -> _T:
     with observer:
-        async with session.lease() as exchange:
-            return await _Sending(through or exchange, call, decode, on_wire, observer).run()
+        return await sending
 
 
 def new_observer(call: Call) -> CallObserver | None:
@@ -93,13 +94,12 @@ class _Sending(Generic[_T]):
 
     def __init__(
         self,
-        exchange: Exchange,
         call: Call,
         decode: Callable[[Response], _T],
         on_wire: Callable[[], None],
-        observer: CallObserver | None = None,
+        observer: CallObserver | None,
     ) -> None:
-        self._exchange = exchange
+        self._exchange: Exchange
         self._observer = observer
         self._call = call
         self._account = call.account
@@ -111,27 +111,29 @@ class _Sending(Generic[_T]):
         self._key_version = 0
         self._has_renewed_key = False
         self._tokens_taken = 0
-        if observer is not None:
-            self._exchange = observer.observed(exchange)
 
-    async def run(self) -> _T:
-        while True:
-            outcome = await self._attempt()
-            try:
-                result = self._decoded(outcome)
-            except APIError as error:
-                failure = error.with_traceback(None)
-                # The context may contain parts of the response that are not redacted.
-                failure.__context__ = None
-            else:
-                self._return_tokens()
-                return result
-            try:
-                if not await self._prepare_retry(failure):
-                    raise failure
-            finally:
-                # The traceback refers to this frame; this breaks the reference cycle.
-                del outcome, failure
+    async def run(self, session: SessionManager, through: Exchange | None) -> _T:
+        async with session.lease() as leased:
+            exchange = through or leased
+            observer = self._observer
+            self._exchange = exchange if observer is None else observer.observed(exchange)
+            while True:
+                outcome = await self._attempt()
+                try:
+                    result = self._decoded(outcome)
+                except APIError as error:
+                    failure = error.with_traceback(None)
+                    # The context may contain parts of the response that are not redacted.
+                    failure.__context__ = None
+                else:
+                    self._return_tokens()
+                    return result
+                try:
+                    if not await self._prepare_retry(failure):
+                        raise failure
+                finally:
+                    # The traceback refers to this frame; this breaks the reference cycle.
+                    del outcome, failure
 
     def _decoded(self, outcome: Response | APIError) -> _T:
         if isinstance(outcome, APIError):

@@ -71,6 +71,9 @@ class SessionManager:
         ssl: A TLS context, True, or False to accept any certificate.
         trust_env: Whether to use the proxies in environment variables.
         trace_configs: Tracing hooks for aiohttp.
+
+    Attributes:
+        bound: The state of the event loop in which the last request was sent, if there is one.
     """
 
     def __init__(
@@ -87,7 +90,7 @@ class SessionManager:
         self._ssl = ssl
         self._trust_env = trust_env
         self._trace_configs = list(trace_configs)
-        self._bound: LoopBound | None = None
+        self.bound: LoopBound | None = None
         self._is_closed = False
 
     @property
@@ -98,7 +101,7 @@ class SessionManager:
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The event loop that last sent a request; None if there is nothing to close in it."""
-        return self._bound.loop if self._bound else None
+        return self.bound.loop if self.bound else None
 
     async def aclose(self) -> None:
         """Cancel all requests in progress, and close the session unless it is lent.
@@ -106,11 +109,11 @@ class SessionManager:
         The requests raise RuntimeError. Calling this again does nothing.
         """
         self._is_closed = True
-        bound, self._bound = self._bound, None
+        bound, self.bound = self.bound, None
         if bound is None or bound.loop is not asyncio.get_running_loop():
             return
         # A task that closes the client during its own request must not wait for itself.
-        bound.ended = bound.sending - {_this_task()}
+        bound.ended = bound.sending - {_this_task(bound.loop)}
         for task in bound.ended:
             task.cancel()
         if bound.finalizer is not None:
@@ -137,7 +140,7 @@ class SessionManager:
         Raises:
             RuntimeError: The session is closed, or another running event loop uses it.
         """
-        bound = self._bound
+        bound = self.bound
         if bound is not None and bound.loop is asyncio.get_running_loop():
             return bound
         if self._is_closed:
@@ -146,7 +149,7 @@ class SessionManager:
             raise RuntimeError(
                 "this client is in use by another running event loop; create a client for each loop"
             )
-        self._bound = bound = self._bind(asyncio.get_running_loop())
+        self.bound = bound = self._bind(asyncio.get_running_loop())
         if self._lent is None:
             finalizer = _close_with_loop(bound.session)
             bound.finalizer = cast("AsyncGeneratorType[None, None]", finalizer)
@@ -199,8 +202,11 @@ class Lease:
 
     async def __aenter__(self) -> Exchange:
         """Register the running task, and return the exchange."""
-        self._bound = await self._manager.enter_loop()
-        self._task = _this_task()
+        loop, bound = asyncio.get_running_loop(), self._manager.bound
+        if bound is None or bound.loop is not loop:
+            bound = await self._manager.enter_loop()
+        self._bound = bound
+        self._task = _this_task(loop)
         self._bound.sending.add(self._task)
         return self._bound.exchange
 
@@ -272,8 +278,8 @@ def _make_large_blocks_cheap() -> None:
     bytes(2**20)
 
 
-def _this_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
+def _this_task(loop: asyncio.AbstractEventLoop) -> asyncio.Task[object]:
+    task = asyncio.current_task(loop)
     if task is None:
         raise RuntimeError("requests can only be sent from asyncio tasks")
     return task
