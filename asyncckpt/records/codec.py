@@ -83,6 +83,11 @@ class Decoder(Generic[_T]):
         self._pages_to_wait = 0
         self._next_wait = _FIRST_WAIT
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether what parses the bodies is built."""
+        return self._wire_decoder is not None
+
     def prepare(self) -> msgspec.json.Decoder[Any]:
         """Build what parses the bodies, unless it is built already."""
         if self._wire_decoder is None:
@@ -115,7 +120,7 @@ class Decoder(Generic[_T]):
             MismatchError: The body is not JSON, or does not match the record class.
         """
         try:
-            return self.prepare().decode(content)
+            return (self._wire_decoder or self.prepare()).decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # The reason may be an unknown field or another form, which is not an error.
             return self._decode_slowly(content)
@@ -186,6 +191,11 @@ class ListDecoder(Generic[_T]):
         self.record_type = record_type
         self._decoder = Decoder(list_type)
         self._records_type = list[record_type]  # type: ignore[valid-type]
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether `prepare` would do nothing."""
+        return self._decoder.is_prepared
 
     def prepare(self) -> None:
         """Build what parses the bodies, unless it exists; this takes about a millisecond."""

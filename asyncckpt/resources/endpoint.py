@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar, cast
 
 import attrs
@@ -273,21 +274,25 @@ class ListFetch(Generic[RecordT]):
         self._decoder = decoder
         self._job_id = job_id
 
-    async def __call__(self, cursor: str | None, on_wire: OnWire) -> Page[RecordT]:
+    def __call__(
+        self, cursor: str | None, on_wire: OnWire
+    ) -> Coroutine[object, object, Page[RecordT]]:
         """Fetch the page after a cursor; see `Fetch`."""
-        first = self._call
-        # The URL may contain a key, and error reports show local variables. So it is not in one.
-        call = Call(with_after(first.url, cursor), first.account, first.options, first.counts)
+        call = self._call
+        if cursor is not None:
+            # The URL may contain a key, and error reports show local variables: it is not in one.
+            call = Call(with_after(call.url, cursor), call.account, call.options, call.counts)
+        if not self._decoder.is_prepared:
+            on_wire = partial(self._prepare_after, on_wire)
+        return send_for_job(self._session, call, self._job_id, self._to_page, on_wire)
 
-        def sent() -> None:
-            on_wire()
-            # While the server is working on the first page.
-            self._decoder.prepare()
+    def _prepare_after(self, on_wire: OnWire) -> None:
+        on_wire()
+        # While the server is working on the first page.
+        self._decoder.prepare()
 
-        return await send_for_job(self._session, call, self._job_id, self._to_page, sent)
-
-    async def _after(self, cursor: str) -> Page[RecordT]:
-        return await self(cursor, ignore)
+    def _after(self, cursor: str) -> Coroutine[object, object, Page[RecordT]]:
+        return self(cursor, ignore)
 
     def _to_page(self, response: Response) -> tuple[Page[RecordT], frozenset[str]]:
         try:
@@ -341,10 +346,15 @@ class SizedFetch(Generic[RecordT]):
         self._sized = sized
         self._page_size = page_size
 
-    async def __call__(self, cursor: str | None, on_wire: OnWire) -> Page[RecordT]:
+    def __call__(
+        self, cursor: str | None, on_wire: OnWire
+    ) -> Coroutine[object, object, Page[RecordT]]:
         """Fetch the page after a cursor; see `Fetch`."""
         if self._sized is self.plain or self._page_size.is_accepted is False:
-            return await self.plain(cursor, on_wire)
+            return self.plain(cursor, on_wire)
+        return self._fetch_large(cursor, on_wire)
+
+    async def _fetch_large(self, cursor: str | None, on_wire: OnWire) -> Page[RecordT]:
         try:
             page = await self._sized(cursor, on_wire)
         except (BadRequestError, UnprocessableEntityError) as error:
