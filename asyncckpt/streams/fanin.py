@@ -175,8 +175,9 @@ class FanIn(Stream, Generic[RecordT]):
                     if isinstance(item, JobFailure):
                         await self._failures.handle(item)
                         continue
-                    self._records += len(item.data)
-                    for record in item.data:
+                    records = item.data
+                    self._records += len(records)
+                    for record in records:
                         yield record
                         if workers.is_closed:
                             workers.check_open()

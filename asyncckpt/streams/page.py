@@ -330,7 +330,18 @@ class PageWalk(Generic[RecordT]):
             CursorExpiredError: See rule 7.
             Exception: Any exception of `fetch`.
         """
-        page, has_more = await self._next_new_page(on_wire)
+        while True:
+            page = await self._fetch_next(on_wire)
+            has_more = not page._is_last()
+            if has_more:
+                self._follow(page)
+            if self._restarts is None:
+                break
+            is_empty = not page._parsed()
+            page = self._undelivered(page, self._restarts, has_more)
+            # A page that has only records delivered before is left out, unless it is the last one.
+            if is_empty or page._parsed() or not has_more:
+                break
         if self._records_left is not None:
             page = truncated(page, self._records_left)
             self._records_left -= len(page._parsed())
@@ -339,23 +350,14 @@ class PageWalk(Generic[RecordT]):
         self.is_over = not has_more or self._records_left == 0
         return page
 
-    async def _next_new_page(self, on_wire: OnWire) -> tuple[Page[RecordT], bool]:
-        """Return the next page without records delivered before, and whether another one follows.
-
-        A page that has only such records is left out, unless it is the last one.
-        """
-        while True:
-            page = await self._fetch_next(on_wire)
-            has_more = not page._is_last()
-            if has_more:
-                self._follow(page)
-            if self._restarts is None:
-                return page, has_more
-            records = self._restarts.new_among(page._parsed())
-            if not has_more:
-                self._restarts.check_end()
-            if records or not has_more or not page._parsed():
-                return _with_records(page, records), has_more
+    def _undelivered(
+        self, page: Page[RecordT], restarts: Restarts, has_more: bool
+    ) -> Page[RecordT]:
+        """Return the page without records delivered before a restart."""
+        records = restarts.new_among(page._parsed())
+        if not has_more:
+            restarts.check_end()
+        return _with_records(page, records)
 
     async def _fetch_next(self, on_wire: OnWire) -> Page[RecordT]:
         while True:
