@@ -88,8 +88,20 @@ async def make_attempt(exchange: Exchange, call: Call, on_wire: Callable[[], Non
         RuntimeError: The session was closed.
         BaseException: Any other exception that is not an `Exception`, such as CancelledError.
     """
+    started = time.monotonic()
+    response = None
     try:
-        return _judged(await _final_response(exchange, call, on_wire), call, exchange)
+        response = await exchange.get(
+            call.url,
+            _headers(call),
+            timeout=call.options.timeout,
+            max_body_bytes=call.options.max_body_bytes,
+            on_wire=on_wire,
+            fresh=call.fresh,
+        )
+        if 300 <= response.status_code < 400:
+            response = await _redirected(exchange, call, response, started, on_wire)
+        return _judged(response, call, exchange)
     except BodyTooLongError as error:
         return _judged(error.response, call, exchange, str(error))
     except Exception as error:
@@ -103,7 +115,7 @@ async def make_attempt(exchange: Exchange, call: Call, on_wire: Callable[[], Non
         raise interruption
     finally:
         # The traceback refers to this frame; this breaks the reference cycle.
-        del interruption
+        del interruption, response
 
 
 def failure_of(error: Exception, call: Call, exchange: Exchange) -> APIError | RuntimeError:
@@ -175,27 +187,26 @@ def _secrets(call: Call, exchange: Exchange) -> list[str]:
     ]
 
 
-async def _final_response(exchange: Exchange, call: Call, on_wire: Callable[[], None]) -> Response:
-    headers = call.options.headers
-    if not call.options.carries_credentials:
-        headers = call.account.credentials.authorize(headers)
-    started = time.monotonic()
-    response = await exchange.get(
-        call.url,
-        headers,
-        timeout=call.options.timeout,
-        max_body_bytes=call.options.max_body_bytes,
-        on_wire=on_wire,
-        fresh=call.fresh,
-    )
-    if not 300 <= response.status_code < 400:
-        return response
+def _headers(call: Call) -> Mapping[str, str]:
+    if call.options.carries_credentials:
+        return call.options.headers
+    return call.account.credentials.authorize(call.options.headers)
+
+
+async def _redirected(
+    exchange: Exchange,
+    call: Call,
+    response: Response,
+    started: float,
+    on_wire: Callable[[], None],
+) -> Response:
+    """Return the response after all redirects of an attempt that started at a time."""
     # The timeout is for the whole attempt, including the redirects.
     total = call.options.timeout.total
     left = None if total is None else total - (time.monotonic() - started)
     try:
         async with asyncio.timeout(left):
-            return await _followed(exchange, call, headers, response, on_wire)
+            return await _followed(exchange, call, response, on_wire)
     except TimeoutError:
         raise APITimeoutError(
             f"No complete response within {total} s", request=response.request
@@ -205,11 +216,10 @@ async def _final_response(exchange: Exchange, call: Call, on_wire: Callable[[], 
 async def _followed(
     exchange: Exchange,
     call: Call,
-    headers: Mapping[str, str],
     response: Response,
     on_wire: Callable[[], None],
 ) -> Response:
-    url = call.url
+    url, headers = call.url, _headers(call)
     for redirects in itertools.count():
         redirect = redirect_of(url, response.status_code, response.headers)
         if redirect is None:
