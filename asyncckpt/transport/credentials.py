@@ -79,6 +79,7 @@ class Credentials:
         self._version = 0
         self._changed_at = 0
         self._renew_at: float | None = None
+        self._authorized: tuple[Mapping[str, str], str, Mapping[str, str]] = ({}, "", {})
         self._lock: asyncio.Lock | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         if callable(token):
@@ -134,12 +135,19 @@ class Credentials:
         return self._ask is not None
 
     def authorize(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """Return the headers with the key added; without a key, return them unchanged."""
+        """Return the headers with the key added; without a key, return them unchanged.
+
+        The result is not to be changed. It is the same object if the headers and the key are.
+        """
         header = self.header
         if header is None or not self._keys:
             return headers
         key = self._keys[-1]
-        return {**headers, header: f"Bearer {key}" if header == AUTHORIZATION else key}
+        known, known_key, authorized = self._authorized
+        if headers is not known or key is not known_key:
+            authorized = {**headers, header: f"Bearer {key}" if header == AUTHORIZATION else key}
+            self._authorized = headers, key, authorized
+        return authorized
 
     async def renew(self, version: int) -> bool:
         """Call the callable for a new key, unless a key newer than `version` has arrived meanwhile.

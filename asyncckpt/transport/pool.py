@@ -404,6 +404,7 @@ class Pool:
         self._session = session
         self._internals = internals
         self._origins: dict[str, tuple[aiohttp.ClientRequest, str]] = {}
+        self._header_lines: tuple[Mapping[str, str], str] = ({}, "")
 
     async def send(
         self,
@@ -463,7 +464,11 @@ class Pool:
         """Return what the pool finds a connection by, and the request as bytes (RFC 9112)."""
         end_of_origin = url.index("/", url.index("//") + 2)
         origin, host_line = self._origin(url[:end_of_origin], fresh)
-        lines = "".join([f"\r\n{name}: {value}" for name, value in headers.items()])
+        known, lines = self._header_lines
+        if headers is not known:
+            # The calls of a stream have the same headers.
+            lines = "".join([f"\r\n{name}: {value}" for name, value in headers.items()])
+            self._header_lines = headers, lines
         if "\r\nhost:" in lines.lower():
             host_line = ""
         return origin, f"GET {url[end_of_origin:]} HTTP/1.1{host_line}{lines}\r\n\r\n".encode()
