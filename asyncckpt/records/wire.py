@@ -12,18 +12,24 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 import msgspec
 
-from asyncckpt.records.base import NO_EXTRA, Extra, extra_with_forms
+from asyncckpt.records.base import NO_EXTRA, Extra, extra_with_forms, forms_of
 from asyncckpt.records.forms import Forms
 
 __all__ = ["Learned", "can_be_learned", "record_fields", "replace_records", "wire_class"]
 
 Learned: TypeAlias = frozenset[tuple[type, str]]
 """Record classes and the names of their learned fields."""
+
+_SHARED_FORMS: Final = 64
+"""How many sets of null and absent fields a wire class keeps an `Extra` for.
+
+An `Extra` cannot be changed, so the records with the same null and absent fields share one.
+"""
 
 
 def can_be_learned(name: str) -> bool:
@@ -120,11 +126,13 @@ def _wire_default(default: Any) -> Any:
 def _value_of(attribute: str, default: Any) -> property:
     """Return a property with the value of a learned field, or the default of the record class."""
     unset = msgspec.UNSET
-    new_default = default.factory if hasattr(default, "factory") else lambda: default
+    new_default = getattr(default, "factory", None)
 
     def value(wire: msgspec.Struct) -> object:
         sent = getattr(wire, attribute)
-        return new_default() if sent is None or sent is unset else sent
+        if sent is None or sent is unset:
+            return default if new_default is None else new_default()
+        return sent
 
     return property(value)
 
@@ -142,22 +150,36 @@ def _extra_of(
     unset = msgspec.UNSET
     # `Extra` overrides the methods of dict that change it.
     store = dict[str, object].__setitem__
+    known_attributes = tuple([attribute for attribute, _ in known])
+
+    @functools.lru_cache(maxsize=_SHARED_FORMS)
+    def known_extra(*sent: object) -> Extra:
+        """Return an `Extra` without unknown fields; `sent` has True for each value of its own."""
+        taken = {
+            name: value
+            for (_, name), value in zip(known, sent, strict=True)
+            if value is None or (value is unset and name in forms.absent)
+        }
+        return extra_with_forms(NO_EXTRA, taken) if taken else NO_EXTRA
 
     def extra(wire: msgspec.Struct) -> Extra:
+        with_forms = NO_EXTRA
+        if known:
+            with_forms = known_extra(
+                *[
+                    value if (value := getattr(wire, name)) is None or value is unset else True
+                    for name in known_attributes
+                ]
+            )
+        if not unknown:
+            return with_forms
         fields = Extra()
         for attribute, name in unknown:
             value = getattr(wire, attribute)
             if value is not unset:
                 store(fields, name, value)
-        taken: dict[str, object] | None = None
-        for attribute, name in known:
-            value = getattr(wire, attribute)
-            if value is None or (value is unset and name in forms.absent):
-                if taken is None:
-                    taken = {}
-                taken[name] = value
-        if taken is not None:
-            return extra_with_forms(fields, taken)
+        if with_forms is not NO_EXTRA:
+            return extra_with_forms(fields, forms_of(with_forms))
         return fields or NO_EXTRA
 
     return property(extra)

@@ -120,6 +120,16 @@ class TestCheckpoints:
         assert converter.unstructure(decoder.decode(body)) == sent
         assert decoder.decode(json.dumps(CHECKPOINT).encode()).step_number == 2000
 
+    def test_records_with_the_same_nulls_share_what_remembers_them(self) -> None:
+        decoder = Decoder(FineTuningJobCheckpoint)
+        metrics = {"step": 5.0, "valid_loss": None}
+        body = json.dumps({**CHECKPOINT, "metrics": metrics}).encode()
+        other = json.dumps({**CHECKPOINT, "metrics": {"step": 5.0}}).encode()
+        _, first, second = [decoder.decode(body) for _ in range(3)]
+        assert second.metrics.extra is first.metrics.extra
+        assert converter.unstructure(first)["metrics"] == metrics
+        assert converter.unstructure(decoder.decode(other))["metrics"] == {"step": 5.0}
+
     def test_without_metrics_have_none_measured(self) -> None:
         for fields in (without("metrics"), {**CHECKPOINT, "metrics": None}):
             record = decoded(fields)
