@@ -27,7 +27,7 @@ from asyncckpt.transport.exchange import (
 from asyncckpt.transport.pool import MAX_INFORMATIONAL
 
 from support.servers import full_backlog, path_of, response, serving
-from support.turns import until
+from support.turns import turns, until
 
 # Only for servers that do not respond.
 SHORT = 0.1
@@ -219,6 +219,22 @@ async def test_a_body_that_is_too_long(client: Opened, caplog: pytest.LogCapture
         assert (await client.get(f"{server.url}/", max_body_bytes=1000)).content == b"x" * 1000
     # It is not taken for a change in aiohttp.
     assert caplog.records == []
+
+
+async def test_a_body_in_pieces_may_be_as_long_as_is_allowed(client: Opened) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await path_of(reader)
+            whole = response(b"abc")
+            writer.write(whole[:-1])
+            # The client reads the first piece meanwhile.
+            await turns(50)
+            writer.write(whole[-1:])
+
+    async with serving(talk) as server:
+        assert (await client.get(f"{server.url}/", max_body_bytes=3)).content == b"abc"
+        with pytest.raises(BodyTooLongError, match="max_body_bytes, 2 bytes"):
+            await client.get(f"{server.url}/", max_body_bytes=2)
 
 
 # Connections.
