@@ -22,6 +22,7 @@ import sys
 import types
 from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -354,3 +355,12 @@ def test_the_summary_of_the_reference_has_every_public_name() -> None:
     errors = {name for name in asyncckpt.errors.__all__ if name != "APIError"}
     names = set(asyncckpt.__all__) - errors - {"__version__"}
     assert [name for name in names if not re.search(rf"\b{name}\b", summary)] == []
+
+
+def test_entries_of_the_changelog_stand_beside_others_of_their_area() -> None:
+    text = (ROOT / "docs" / "changelog.md").read_text("utf-8")
+    unreleased = text.partition("## Unreleased\n")[2].partition("\n## ")[0]
+    for section in unreleased.split("\n### ")[1:]:
+        areas = [area for area, _ in groupby(re.findall(r"^- ([^:\n]+):", section, re.MULTILINE))]
+        assert sorted(areas) == sorted({*areas}), section.partition("\n")[0]
+        assert section.count("\n- ") == len(re.findall(r"^- [^:\n]+:", section, re.MULTILINE))
