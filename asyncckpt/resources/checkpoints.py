@@ -1,4 +1,7 @@
-"""Lists the checkpoints of fine-tuning jobs."""
+"""Defines the calls for checkpoints: `client.fine_tuning.jobs.checkpoints`.
+
+The file is long because each call documents all its arguments.
+"""
 
 from __future__ import annotations
 
