@@ -71,7 +71,7 @@ def time_from(text: str) -> float:
         The time.
 
     Raises:
-        UsageError: It is none of these.
+        UsageError: The text is in another form.
     """
     if ago := _AGO.fullmatch(text):
         return time.time() - int(ago[1]) * _SECONDS[ago[2]]

@@ -102,7 +102,7 @@ class Raster:
             width: How many cells are needed, side by side.
 
         Returns:
-            Where they begin; None if no row has so many free cells.
+            Where they begin; None if no row has enough free cells.
         """
         column, row = self.cell(point)
 

@@ -46,7 +46,7 @@ class Thinned:
     """A curve to which points are added in ascending order of their steps.
 
     Args:
-        buckets: The number of buckets to keep at least, once there are so many points. There are at
+        buckets: The number of buckets to keep at least, once there are enough points. There are at
             most twice as many.
     """
 
