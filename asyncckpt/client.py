@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self, Unpack, cast
 
 import attrs
 
-from asyncckpt.azure import azure_credentials, azure_url, check_azure_options
 from asyncckpt.configuration import (
     ORGANIZATION,
     PROJECT,
@@ -259,6 +258,8 @@ class AsyncClient:
             TypeError: An argument has the wrong type.
             ValueError: An argument has an invalid value, or there is no endpoint.
         """
+        from asyncckpt.azure import azure_credentials, azure_url, check_azure_options
+
         check_azure_options(options)
         base_url, version_query = azure_url(endpoint, api_version, os.environ)
         secret_headers = check_credential_headers(options.get("credential_headers"))

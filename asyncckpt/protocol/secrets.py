@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import re
 import string
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from html.entities import html5
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -79,13 +79,6 @@ _JSON_ESCAPES: Final = {
     "u": "",
     "x": "",
 }
-# Text is compared in lower case; where two names differ in case only, the lower one is the common.
-_ENTITIES: Final = {
-    name[:-1].lower(): html5.get(name.lower(), value)
-    for name, value in html5.items()
-    if name.endswith(";")
-}
-_LONGEST_ENTITY: Final = max(map(len, _ENTITIES))
 _DIGITS: Final = frozenset(string.digits)
 _HEX_DIGITS: Final = frozenset(string.hexdigits)
 _LETTERS: Final = frozenset(string.ascii_letters + string.digits)
@@ -349,9 +342,10 @@ class _Spellings:
         """Return the character of an HTML entity: decimal, hexadecimal or named."""
         number_sign, after = self._next(position, depth, "#")
         if number_sign is None:
-            name, after = self._digits(position, depth, _LETTERS, _LONGEST_ENTITY)
+            entities, longest = _entities()
+            name, after = self._digits(position, depth, _LETTERS, longest)
             semicolon, end = self._next(after, depth, ";")
-            return (_utf8(_ENTITIES[name]), end) if semicolon and name in _ENTITIES else None
+            return (_utf8(entities[name]), end) if semicolon and name in entities else None
         x, after = self._next(after, depth, "x")
         base = 16 if x else 10
         digits, end = self._digits(after, depth, _HEX_DIGITS if x else _DIGITS, 20)
@@ -364,3 +358,19 @@ class _Spellings:
 def _utf8(text: str) -> str:
     """Return the text in lower case, one character for each byte of its UTF-8."""
     return text.encode("utf-8", "surrogatepass").lower().decode("latin-1")
+
+
+@functools.cache
+def _entities() -> tuple[Mapping[str, str], int]:
+    """Return the names of HTML entities with their characters, and the length of the longest."""
+    # There are thousands, and most programs receive none.
+    from html.entities import html5
+
+    # Text is compared in lower case; where two names differ in case only, the lower one is the
+    # common.
+    entities = {
+        name[:-1].lower(): html5.get(name.lower(), value)
+        for name, value in html5.items()
+        if name.endswith(";")
+    }
+    return entities, max(map(len, entities))

@@ -5,7 +5,14 @@ import sys
 import asyncckpt
 
 asyncckpt.AsyncClient(api_key="sk-1").fine_tuning.jobs.checkpoints.list_many(["ftjob-1"])
-on_demand = {"asyncckpt.records.jobs", "asyncckpt.records.conversion", "cattrs", "openai"}
+on_demand = {
+    "asyncckpt.azure",
+    "asyncckpt.records.conversion",
+    "asyncckpt.records.jobs",
+    "cattrs",
+    "html.entities",
+    "openai",
+}
 assert not on_demand & sys.modules.keys()
 assert {"FineTuningJob", "converter"} < set(dir(asyncckpt))
 assert asyncckpt.FineTuningJob.__name__ == "FineTuningJob"
