@@ -24,6 +24,7 @@ from asyncckpt.export.raw import raw_records, with_job_id
 from asyncckpt.export.store import PartialFile, Store
 from asyncckpt.records.result_files import is_encoded
 from asyncckpt.streams.failures import JobFailure
+from asyncckpt.streams.schedule import seconds_until
 
 if TYPE_CHECKING:
     from asyncckpt.client import AsyncClient
@@ -319,7 +320,7 @@ class Fetching:
 def _has_settled(job: FineTuningJob) -> bool:
     if job.finished_at is None:
         return job.status in ENDED
-    return time.time() - job.finished_at >= SETTLED_AFTER
+    return seconds_until(job.finished_at, time.time()) <= -SETTLED_AFTER
 
 
 def _suffix(partial: PartialFile) -> str:

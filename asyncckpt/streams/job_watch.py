@@ -19,7 +19,7 @@ from asyncckpt.records.checkpoints import FineTuningJobCheckpoint, order_step
 from asyncckpt.streams.follower import Follower, ListSource
 from asyncckpt.streams.reading import Place
 from asyncckpt.streams.resumption import JobState, Kind
-from asyncckpt.streams.schedule import TERMINAL, Needs, Rhythm, needs_of
+from asyncckpt.streams.schedule import TERMINAL, Needs, Rhythm, needs_of, seconds_until
 from asyncckpt.streams.updates import (
     CaughtUp,
     CheckpointCreated,
@@ -242,7 +242,7 @@ def _end(sleeper: asyncio.Future[None]) -> None:
 
 def _has_ended_recently(job: FineTuningJob) -> bool:
     ended = job.finished_at
-    return ended is not None and time.time() - ended < _RECENT
+    return ended is not None and seconds_until(ended, time.time()) > -_RECENT
 
 
 def _time_of(item: CheckpointCreated | EventLogged) -> int:

@@ -33,6 +33,7 @@ __all__ = [
     "Rhythm",
     "needs_of",
     "phase_of",
+    "seconds_until",
 ]
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled"})
@@ -56,6 +57,7 @@ _GROWTH: Final = 1.5
 _JITTER: Final = 0.05
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
 _FULL_LOOK_EVERY: Final = 10
+_FAR: Final = 10**12
 
 
 def phase_of(number: int) -> float:
@@ -65,6 +67,16 @@ def phase_of(number: int) -> float:
         number: The number of the job in the watch, from 0.
     """
     return number * _GOLDEN % 1.0
+
+
+def seconds_until(time: int, now: float) -> float:
+    """Return how long it takes until a time that a server sent; less than 0 if it is over.
+
+    Args:
+        time: The time, in Unix seconds. It may be too large for a float.
+        now: The current time, in Unix seconds.
+    """
+    return max(-_FAR, min(time, _FAR)) - now
 
 
 @attrs.frozen

@@ -33,7 +33,7 @@ from asyncckpt.streams.follower import TooManyRecordsError
 from asyncckpt.streams.job_watch import JobFeed, JobWatch, Look
 from asyncckpt.streams.resumption import JobState
 from asyncckpt.streams.roster import Roster, WatchSettings
-from asyncckpt.streams.schedule import Rhythm, phase_of
+from asyncckpt.streams.schedule import Rhythm, phase_of, seconds_until
 from asyncckpt.streams.sources import EXHAUSTED, JobSource
 from asyncckpt.streams.stream import Reader
 from asyncckpt.streams.text import safe_text
@@ -307,7 +307,7 @@ class Watching(Reader):
             status=look.status,
             has_changed=look.has_changed,
             hint=look.poll_after,
-            remaining=None if estimated is None else estimated - time.time(),
+            remaining=None if estimated is None else seconds_until(estimated, time.time()),
             jobs=len(self._roster.watched),
             fraction=random.random(),
         )

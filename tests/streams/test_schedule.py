@@ -15,6 +15,7 @@ from asyncckpt.streams.schedule import (
     Rhythm,
     needs_of,
     phase_of,
+    seconds_until,
 )
 
 
@@ -189,3 +190,12 @@ def test_the_lists_of_a_queued_job_are_read_at_first_after_a_change_and_at_times
     needs = needs_of("queued", **facts)  # type: ignore[arg-type]
     assert needs.checkpoints
     assert needs.events
+
+
+@pytest.mark.parametrize("time", [10**400, -(10**400)])
+def test_a_time_may_be_too_large_for_a_float(time: int) -> None:
+    assert (seconds_until(time, 1e9) > 1e9) is (time > 0)
+
+
+def test_the_seconds_until_a_time_are_exact() -> None:
+    assert seconds_until(1_700_000_010, 1_700_000_000.25) == 9.75

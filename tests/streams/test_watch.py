@@ -241,6 +241,14 @@ async def test_the_end_of_a_job_is_expected_at_the_estimated_time() -> None:
 
 
 @in_virtual_time
+async def test_times_of_the_server_may_be_absurd() -> None:
+    job = WatchedJob(estimated_finish=10**400, finished_at=10**400)
+    later(15, lambda: setattr(job, "status", "succeeded"))
+    seen = await briefly(watch([job], interval=None))
+    assert seen == ["CaughtUp running", "StatusChanged succeeded", "Finished succeeded"]
+
+
+@in_virtual_time
 async def test_a_queued_job_costs_one_request_a_poll() -> None:
     job = WatchedJob(status="queued")
     job.log(1)
