@@ -175,8 +175,7 @@ def _next_entry(file: BinaryIO) -> Entry | None:
     checksum, header = line[:_CHECKSUM_SIZE], line[_CHECKSUM_SIZE:]
     try:
         entry = _decoder.decode(header)
-    except ValueError:
-        # An error of msgspec is a ValueError too.
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     payload = file.read(entry.size)
     if file.read(1) != b"\n" or _checksum(header, payload) != checksum:

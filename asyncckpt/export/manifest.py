@@ -128,7 +128,7 @@ def read_manifest(layout: Layout) -> Manifest | None:
                 f"reads {FORMAT}: update asyncckpt, or archive to another directory"
             )
         return msgspec.json.decode(content, type=Manifest)
-    except ValueError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise damaged(layout.manifest, str(error)) from None
 
 
