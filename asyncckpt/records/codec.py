@@ -250,6 +250,15 @@ def _layout(cls: type) -> _Layout:
 _drop: Final = dict[str, object].pop
 
 
+def _unknown_of(fields: dict[str, Any], known: frozenset[str], names: set[str]) -> Extra:
+    unknown = Extra(fields)
+    for name in known:
+        _drop(unknown, name, None)
+    if len(names) <= _MAX_LEARNED_NAMES:
+        names.update(unknown)
+    return unknown
+
+
 def _prepare(value: Any, layout: _Layout, found: dict[type, set[str]]) -> None:
     """Prepare a JSON value to be converted to a record, at every depth.
 
@@ -264,15 +273,18 @@ def _prepare(value: Any, layout: _Layout, found: dict[type, set[str]]) -> None:
         return
     record_type, known, forms, children = layout
     fields = cast("dict[str, Any]", value)
-    taken = take_forms(fields, forms)
+    null, absent, times = forms
+    taken = None
+    # Most records have no other forms, and a call costs more than these checks.
+    if (null and None in fields.values()) or not fields.keys() >= absent:
+        taken = take_forms(fields, forms)
+    else:
+        for name in times:
+            if isinstance(fields.get(name), str):
+                taken = take_forms(fields, forms)
     unknown = NO_EXTRA
     if not known.issuperset(fields):
-        unknown = Extra(fields)
-        for name in known:
-            _drop(unknown, name, None)
-        names = found[record_type]
-        if len(names) <= _MAX_LEARNED_NAMES:
-            names.update(unknown)
+        unknown = _unknown_of(fields, known, found[record_type])
     # The other unknown fields may stay: the conversion to a record ignores them.
     if taken:
         fields["extra"] = extra_with_forms(unknown, taken)

@@ -85,7 +85,9 @@ def take_forms(fields: dict[str, Any], forms: Forms) -> dict[str, object]:
     Returns:
         The replaced values, for `Extra`. A text that is not a time is left as it is.
     """
-    taken: dict[str, object] = {name: _ABSENT for name in forms.absent if name not in fields}
+    taken: dict[str, object] = {}
+    if not fields.keys() >= forms.absent:
+        taken = {name: _ABSENT for name in forms.absent if name not in fields}
     for name in forms.times:
         sent = fields.get(name)
         if isinstance(sent, str) and (time := _parsed(sent)) is not None:
