@@ -282,6 +282,7 @@ def _prepare(value: Any, layout: _Layout, found: dict[type, set[str]]) -> None:
         for name in times:
             if isinstance(fields.get(name), str):
                 taken = take_forms(fields, forms)
+                break
     unknown = NO_EXTRA
     if not known.issuperset(fields):
         unknown = _unknown_of(fields, known, found[record_type])
